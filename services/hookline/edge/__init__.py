@@ -1,0 +1,1 @@
+"""The HTTP side: webhooks come in, are verified, and are committed before they are answered."""

@@ -1,0 +1,102 @@
+"""The edge's answers, ready to be sent."""
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from uuid import UUID
+
+import msgspec
+from starlette.types import Send
+
+RETRY_AFTER = 2
+"""Seconds after which a refused webhook is worth sending again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers and body of a response."""
+
+    status: int
+    body: bytes
+    content_type: bytes = b"application/json"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    outcome: str = field(default="", kw_only=True)
+    """A stable word for logs and traces."""
+
+    async def send(self, send: Send) -> None:
+        """Send it as the response of an ASGI request."""
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status,
+                "headers": [
+                    (b"content-type", self.content_type),
+                    (b"content-length", b"%d" % len(self.body)),
+                    *self.headers,
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def accepted(event_id: UUID, *, revision: bool) -> Answer:
+    """The event is committed."""
+    mark = "true" if revision else "false"
+    return Answer(
+        200, f'{{"status":"accepted","event_id":"{event_id}","revision":{mark}}}'.encode(), outcome="accepted"
+    )
+
+
+def duplicate(event_id: UUID) -> Answer:
+    """The event was committed before."""
+    return Answer(200, f'{{"status":"duplicate","event_id":"{event_id}"}}'.encode(), outcome="duplicate")
+
+
+def problem(
+    status: HTTPStatus, code: str, detail: str, *headers: tuple[bytes, bytes]
+) -> Answer:
+    """A refusal as RFC 9457 problem details; `code` is stable, `detail` is for people."""
+    body = msgspec.json.encode(
+        {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code, "detail": detail}
+    )
+    return Answer(status.value, body, b"application/problem+json", headers, outcome=code)
+
+
+_CLOSE = (b"connection", b"close")
+"""The rest of the request won't be read."""
+
+METHOD_NOT_ALLOWED = problem(
+    HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "Webhooks are sent with POST.", (b"allow", b"POST")
+)
+UNKNOWN_SOURCE = problem(
+    HTTPStatus.NOT_FOUND,
+    "unknown_source",
+    "No source of this name is configured; the path is /v1/webhooks/ and the source's name.",
+)
+WRONG_CONTENT_TYPE = problem(
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", "Send Content-Type: application/json."
+)
+ENCODED = problem(
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_encoding", "Send the body without a Content-Encoding."
+)
+TOO_SLOW = problem(
+    HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "The request did not arrive in time; send it again.", _CLOSE
+)
+
+
+def too_large(limit: int) -> Answer:
+    """The body is over the limit."""
+    return problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", f"The body may have {limit} bytes.", _CLOSE
+    )
+
+
+def unavailable(code: str, detail: str) -> Answer:
+    """Our own failure: the provider should send the webhook again."""
+    return problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, code, detail, (b"retry-after", b"%d" % RETRY_AFTER)
+    )
+
+
+COMMIT_TOO_SLOW = unavailable("commit_timeout", "The event could not be stored in time; send it again.")
+NOT_STORED = unavailable("not_stored", "The event can't be stored now; send it again.")
+SHUTTING_DOWN = unavailable("shutting_down", "This server is about to stop; send it again.")

@@ -1,0 +1,84 @@
+"""The bounded queue between requests and the writers that commit."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from hookline.edge.writer import Writer
+from hookline.errors import IntakeUnavailable
+from hookline.model import NewEvent, Outcome
+from hookline.store.session import Session
+
+
+class Intake:
+    """Takes verified events and answers when they are committed.
+
+    Each writer has its own shards, so writers never wait for one another's locks.
+
+    Args:
+        dsn: Where to commit.
+        writers: How many connections commit at the same time.
+        max_events: How many events may wait, those being committed included.
+        max_bytes: How many bytes of bodies may wait.
+        commit_deadline: The longest that one transaction may take.
+        on_commit: Called after each commit, to wake relays.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        writers: int,
+        max_events: int,
+        max_bytes: int,
+        commit_deadline: timedelta,
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._sessions = [Session(dsn, name=f"edge writer {number}") for number in range(writers)]
+        self._writers = [
+            Writer(session, commit_deadline=commit_deadline, on_commit=on_commit) for session in self._sessions
+        ]
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._events = 0
+        self._bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<Intake events={self._events}/{self._max_events} bytes={self._bytes}/{self._max_bytes}>"
+
+    @property
+    def is_available(self) -> bool:
+        """Whether events can be committed, as far as is known."""
+        return all(writer.is_available for writer in self._writers)
+
+    async def commit(self, event: NewEvent) -> Outcome:
+        """Queue an event and wait until it is committed.
+
+        Raises:
+            IntakeUnavailable: The queue is full or the database away; whether the event was committed is unknown.
+        """
+        size = len(event.body)
+        writer = self._writers[event.shard % len(self._writers)]
+        if not writer.is_available:
+            raise IntakeUnavailable("the database can't be reached")
+        if self._events >= self._max_events or (self._bytes + size > self._max_bytes and self._events):
+            raise IntakeUnavailable("too many events are waiting for their commit")
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._events += 1
+        self._bytes += size
+        try:
+            writer.add((event, future))
+            return await future
+        finally:
+            self._events -= 1
+            self._bytes -= size
+
+    async def run(self) -> None:
+        """Commit until cancelled, then close the connections."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for writer in self._writers:
+                    tasks.create_task(writer.run())
+        finally:
+            for session in self._sessions:
+                await session.close()

@@ -1,0 +1,42 @@
+"""Tell relays that something was committed.
+
+A NOTIFY inside the ingest transaction would put all commits in one line (PostgreSQL takes a global lock for it),
+so it is sent after the commit, from one connection, at most every few milliseconds. It is only a hint.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from hookline.errors import DatabaseUnavailable, StatementRefused
+from hookline.store.ingest import notify
+from hookline.store.session import Session
+
+_SPACING = 0.003
+"""Seconds between two hints."""
+_WITHIN = timedelta(seconds=2)
+
+
+class Wakeup:
+    """Sends one hint for all commits since the last."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._committed = asyncio.Event()
+
+    def committed(self) -> None:
+        """Note a commit."""
+        self._committed.set()
+
+    async def run(self) -> None:
+        """Send hints until cancelled. A hint that can't be sent is dropped: relays poll anyway."""
+        try:
+            while True:
+                await self._committed.wait()
+                self._committed.clear()
+                try:
+                    await notify(self._session, within=_WITHIN)
+                except (DatabaseUnavailable, StatementRefused):
+                    await asyncio.sleep(1)
+                await asyncio.sleep(_SPACING)
+        finally:
+            await self._session.close()

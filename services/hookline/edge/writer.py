@@ -1,0 +1,160 @@
+"""One connection that commits: takes whatever is queued for its shards the moment it is free."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from time import monotonic
+from uuid import UUID
+
+import structlog
+
+from hookline.errors import DatabaseUnavailable, IntakeUnavailable, StatementRefused
+from hookline.model import NewEvent, Outcome
+from hookline.store.ingest import ensure_segments, ingest
+from hookline.store.session import Session
+
+_log = structlog.get_logger(__name__)
+
+MAX_BATCH_EVENTS = 500
+MAX_BATCH_BYTES = 16 * 1024 * 1024
+"""Bytes of bodies in one transaction, unless a single body is larger."""
+OUTAGE_PATIENCE = 1.0
+"""Seconds that queued events wait for a lost database before they are refused: a failover or a restart of Postgres
+costs latency, a longer outage a 503."""
+_NO_SEGMENT = "23514"
+"""SQLSTATE when no outbox segment takes a seq."""
+
+Ticket = tuple[NewEvent, "asyncio.Future[Outcome]"]
+"""An event and the promise to say what became of it."""
+
+
+class Writer:
+    """Commits the events of its shards, batch after batch, in order of arrival.
+
+    An event stays in the queue's count until its outcome is known, so the bound covers what is being committed.
+    """
+
+    def __init__(self, session: Session, *, commit_deadline: timedelta, on_commit: Callable[[], None]) -> None:
+        self._session = session
+        self._commit_deadline = commit_deadline
+        self._on_commit = on_commit
+        self._queue: deque[Ticket] = deque()
+        self._wake = asyncio.Event()
+        self._lost_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Writer queued={len(self._queue)} available={self.is_available}>"
+
+    @property
+    def is_available(self) -> bool:
+        """False once the database has been lost for longer than events are made to wait."""
+        return self._lost_at is None or monotonic() - self._lost_at < OUTAGE_PATIENCE
+
+    def add(self, ticket: Ticket) -> None:
+        """Queue an event."""
+        self._queue.append(ticket)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Commit until cancelled."""
+        while True:
+            if not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+            batch = self._take()
+            if not batch:
+                continue
+            try:
+                await self._settle(batch)
+            except Exception:
+                # A mistake of ours must not end the writer, and with it every later webhook of its shards.
+                _log.exception("a batch failed unexpectedly", events=len(batch))
+                self._refuse(batch, "internal error")
+
+    def _take(self) -> list[Ticket]:
+        """The next batch. Of events with one id or lineage only the first: the next must see it committed."""
+        batch: list[Ticket] = []
+        lineages: set[UUID] = set()
+        size = 0
+        while self._queue and len(batch) < MAX_BATCH_EVENTS:
+            event, future = self._queue[0]
+            if future.done():  # its request gave up: nobody would learn of the commit
+                self._queue.popleft()
+                continue
+            size += len(event.body)
+            if event.lineage in lineages or (batch and size > MAX_BATCH_BYTES):
+                break
+            lineages.add(event.lineage)
+            batch.append(self._queue.popleft())
+        return batch
+
+    async def _settle(self, batch: list[Ticket]) -> None:
+        """Commit a batch and tell its requests; try again while the database is only briefly away.
+
+        Trying again is safe whatever became of the last try: what it committed is a duplicate now.
+        """
+        while True:
+            try:
+                outcomes = await self._commit([event for event, _ in batch])
+            except DatabaseUnavailable as error:
+                if self._lost_at is None:
+                    self._lost_at = monotonic()
+                    _log.warning("database lost", reason=str(error))
+                batch = [ticket for ticket in batch if not ticket[1].done()]
+                if not self.is_available:
+                    self._refuse([*batch, *self._queue], str(error))
+                    self._queue.clear()
+                    await self._reconnect()
+                    return
+                if not batch:
+                    return
+                await asyncio.sleep(0.05)
+            except StatementRefused as error:
+                await self._isolate(batch, error)
+                return
+            else:
+                if self._lost_at is not None:
+                    self._lost_at = None
+                    _log.info("database found again")
+                for (_, future), outcome in zip(batch, outcomes, strict=True):
+                    if not future.done():
+                        future.set_result(outcome)
+                self._on_commit()
+                return
+
+    async def _commit(self, events: list[NewEvent]) -> list[Outcome]:
+        try:
+            return await ingest(self._session, events, within=self._commit_deadline)
+        except StatementRefused as error:
+            if error.sqlstate != _NO_SEGMENT:
+                raise
+        await ensure_segments(self._session, within=self._commit_deadline)
+        return await ingest(self._session, events, within=self._commit_deadline)
+
+    async def _isolate(self, batch: list[Ticket], error: StatementRefused) -> None:
+        """Keep one event that Postgres refuses from taking its neighbours with it."""
+        if len(batch) == 1:
+            _log.error("an event could not be stored", reason=str(error), event_id=str(batch[0][0].event_id))
+            self._refuse(batch, str(error))
+            return
+        middle = len(batch) // 2
+        await self._settle(batch[:middle])
+        await self._settle(batch[middle:])
+
+    async def _reconnect(self) -> None:
+        """Come back as soon as the database does."""
+        while True:
+            try:
+                await self._session.fetch("SELECT 1", within=self._commit_deadline)
+            except (DatabaseUnavailable, StatementRefused):
+                await asyncio.sleep(0.2)
+            else:
+                self._lost_at = None
+                _log.info("database found again")
+                return
+
+    def _refuse(self, batch: list[Ticket], reason: str) -> None:
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(IntakeUnavailable(reason))

@@ -1,0 +1,97 @@
+"""One consumer: its window, and what waits to be written to its gRPC stream."""
+
+import asyncio
+from datetime import timedelta
+
+from hookline.core.window import Limit, Window
+from hookline.relay import wire
+from hookline.relay.delivery import Delivery
+from hookline.relay.token import TokenCodec
+from hookline.v1.delivery_pb2 import (
+    Draining,
+    SettlementConfirmation,
+    SettlementFailure,
+    SubscribeResponse,
+)
+
+
+class Stream:
+    """What the relay knows of one consumer.
+
+    Args:
+        consumer: The consumer's name for itself, for logs.
+        limit: Its first window.
+        tokens: Writes the tokens of its subscription.
+    """
+
+    def __init__(self, consumer: str, limit: Limit, tokens: TokenCodec) -> None:
+        self.consumer = consumer
+        self.window = Window(limit)
+        self.aborted: str | None = None
+        """Why the stream must end, once it must."""
+        self._owed = 0
+        """SettlementBatches whose confirmation isn't written yet."""
+        self._nothing_owed = asyncio.Event()
+        self._nothing_owed.set()
+        self._tokens = tokens
+        self._deliveries: list[Delivery] = []
+        self._others: list[SubscribeResponse] = []
+        self._wake = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.consumer} {self.window!r}>"
+
+    def send(self, deliveries: list[Delivery]) -> None:
+        """Lease deliveries to this consumer."""
+        self._deliveries += deliveries
+        self._wake.set()
+
+    def confirm(self, sequence: int, failures: list[SettlementFailure]) -> None:
+        """Answer a SettlementBatch."""
+        self.say(SubscribeResponse(confirmation=SettlementConfirmation(sequence=sequence, failures=failures)))
+
+    def drain(self, grace: timedelta) -> None:
+        """Announce the end."""
+        message = Draining()
+        message.grace.FromTimedelta(grace)
+        self.say(SubscribeResponse(draining=message))
+
+    def owe_confirmation(self) -> None:
+        """Note a SettlementBatch that is to be confirmed."""
+        self._owed += 1
+        self._nothing_owed.clear()
+
+    def note_written(self, message: SubscribeResponse) -> None:
+        """Note that a message was written."""
+        if message.HasField("confirmation"):
+            self._owed -= 1
+            if self._owed == 0:
+                self._nothing_owed.set()
+
+    async def confirmed_all(self) -> None:
+        """Wait until every settlement that arrived was answered."""
+        await self._nothing_owed.wait()
+
+    def say(self, message: SubscribeResponse) -> None:
+        """Queue a message; there is one for each of the consumer's own, so the queue is as bounded as its sending."""
+        self._others.append(message)
+        self._wake.set()
+
+    def abort(self, reason: str) -> None:
+        """End the stream with UNAVAILABLE."""
+        self.aborted = reason
+        self._wake.set()
+
+    async def next_messages(self, *, silence: float) -> list[SubscribeResponse]:
+        """Wait for what is to be written; nothing after `silence` seconds."""
+        try:
+            async with asyncio.timeout(silence):
+                await self._wake.wait()
+        except TimeoutError:
+            return []
+        self._wake.clear()
+        others, self._others = self._others, []
+        deliveries, self._deliveries = self._deliveries, []
+        # What was taken back before it was written is somebody else's now, or here a second time.
+        mine = [d for d in dict.fromkeys(deliveries) if d.stream is self and not d.settled]
+        return [*others, *wire.messages(mine, self._tokens)]

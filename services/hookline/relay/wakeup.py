@@ -1,0 +1,51 @@
+"""Hear the edge's hints that something was committed."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from hookline.errors import DatabaseUnavailable
+from hookline.store.session import Session
+
+_log = structlog.get_logger(__name__)
+
+CHANNEL = "hookline"
+_CHECK = 1.0
+"""Seconds between looks at whether the connection still lives."""
+
+
+class Wakeup:
+    """One listening connection per process; it passes each hint on to every subscription.
+
+    Hints only shorten the wait: whoever gets none looks at the log when its poll interval is over.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._hear: set[Callable[[], None]] = set()
+
+    def subscribe(self, hear: Callable[[], None]) -> None:
+        """Call `hear` on each hint."""
+        self._hear.add(hear)
+
+    def unsubscribe(self, hear: Callable[[], None]) -> None:
+        """Don't any more."""
+        self._hear.discard(hear)
+
+    async def run(self) -> None:
+        """Listen until cancelled, on a new connection whenever one breaks."""
+        try:
+            while True:
+                if not self._session.is_open:
+                    try:
+                        await self._session.listen(CHANNEL, self._on_notify)
+                    except DatabaseUnavailable as error:
+                        _log.warning("not listening for commits; polling", reason=str(error))
+                await asyncio.sleep(_CHECK)
+        finally:
+            await self._session.close()
+
+    def _on_notify(self) -> None:
+        for hear in self._hear:
+            hear()

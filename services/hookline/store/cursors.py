@@ -1,0 +1,70 @@
+"""Cursors and their leases. Every write names the epoch, so that a relay that lost its lease changes nothing."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from hookline.model import CursorState, OwnedCursor, Seq, Shard, SubscriptionName
+from hookline.store.session import Session
+from hookline.store.statements import load
+
+_SQL = load("cursors.sql")
+
+
+async def acquire(
+    session: Session, subscription: SubscriptionName, *, owner: str, lease: timedelta, within: timedelta
+) -> list[OwnedCursor]:
+    """Take every cursor of the subscription that no live relay holds."""
+    rows = await session.fetch(_SQL["acquire"], subscription, owner, lease, within=within)
+    return [
+        OwnedCursor(
+            Shard(row["shard"]),
+            row["epoch"],
+            CursorState(Seq(row["position"]), tuple(Seq(seq) for seq in row["pending"])),
+        )
+        for row in rows
+    ]
+
+
+async def advance(
+    session: Session,
+    subscription: SubscriptionName,
+    cursors: Sequence[OwnedCursor],
+    *,
+    lease: timedelta,
+    within: timedelta,
+) -> set[Shard]:
+    """Write how far each cursor has come and renew its lease; answers the shards that are still ours."""
+    rows = await session.fetch(
+        _SQL["advance"],
+        subscription,
+        [cursor.shard for cursor in cursors],
+        [cursor.epoch for cursor in cursors],
+        [cursor.state.position for cursor in cursors],
+        # As text: arrays of different lengths don't fit into one array.
+        ["{" + ",".join(map(str, cursor.state.pending)) + "}" for cursor in cursors],
+        lease,
+        within=within,
+    )
+    return {Shard(row["shard"]) for row in rows}
+
+
+async def renew(
+    session: Session,
+    subscription: SubscriptionName,
+    epochs: Sequence[tuple[Shard, int]],
+    *,
+    lease: timedelta,
+    within: timedelta,
+) -> set[Shard]:
+    """Keep leases without moving anything; answers the shards that are still ours."""
+    shards, numbers = zip(*epochs, strict=True)
+    rows = await session.fetch(_SQL["renew"], subscription, shards, numbers, lease, within=within)
+    return {Shard(row["shard"]) for row in rows}
+
+
+async def release(
+    session: Session, subscription: SubscriptionName, epochs: Sequence[tuple[Shard, int]], *, within: timedelta
+) -> None:
+    """Give up leases, so that another relay need not wait until they expire."""
+    shards, numbers = zip(*epochs, strict=True)
+    await session.fetch(_SQL["release"], subscription, shards, numbers, within=within)

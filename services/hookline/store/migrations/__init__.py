@@ -1,0 +1,1 @@
+"""Forward-only migrations, applied in the order of their numbers."""

@@ -1,0 +1,129 @@
+"""One connection to Postgres for one task, opened when it is needed and again when it broke."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import asyncpg
+
+from hookline.errors import DatabaseUnavailable, StatementRefused
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds until an attempt to connect is given up."""
+
+_BROKEN = (
+    "08",  # connection exceptions
+    "25006",  # read-only: this server was demoted to a standby
+    "53",  # insufficient resources
+    "57",  # operator intervention: shut down, crashed, starting up, cancelled
+    "58",  # the server's own I/O errors
+)
+"""SQLSTATE prefixes after which a new connection is the cure."""
+
+_NOT_REPLICATED = "01000"
+"""Warning that a cancelled COMMIT didn't wait for its synchronous standby, though it reports success."""
+
+
+class Session:
+    """Runs statements one at a time, each with a deadline, on a connection of its own.
+
+    After a deadline, a broken connection or a doubtful commit, the outcome of the statement is unknown: the
+    connection is closed and `DatabaseUnavailable` raised. The next statement opens a new one.
+
+    Nothing here depends on session state, except `listen`.
+    """
+
+    def __init__(self, dsn: str, *, name: str) -> None:
+        self._dsn = dsn
+        self._name = name
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._doubtful = False
+
+    def __repr__(self) -> str:
+        return f"<Session {self._name} {'open' if self.is_open else 'closed'}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next statement finds a connection."""
+        return self._connection is not None and not self._connection.is_closed()
+
+    async def fetch(self, statement: str, *args: object, within: timedelta) -> list[asyncpg.Record]:
+        """Run one statement as one transaction; its rows are durable when this returns.
+
+        Raises:
+            DatabaseUnavailable: It can't be known whether the statement was committed.
+            StatementRefused: Postgres refused it, and nothing was written.
+        """
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                connection = await self._open()
+                rows = await connection.fetch(statement, *args)
+        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+            self.discard()
+            reason = f"no answer within {within.total_seconds():g} s" if isinstance(error, TimeoutError) else "connection lost"
+            raise DatabaseUnavailable(f"Postgres: {reason} ({type(error).__name__})") from None
+        except asyncpg.PostgresError as error:
+            raise self._translate(error) from None
+        except BaseException:
+            # Cancelled in the middle of a statement: what comes back next would not be ours.
+            self.discard()
+            raise
+        if self._doubtful:
+            self.discard()
+            raise DatabaseUnavailable("Postgres committed without its synchronous standby; the commit may be lost")
+        return rows
+
+    async def listen(self, channel: str, heard: Callable[[], None]) -> None:
+        """Call `heard` on every NOTIFY, until the connection closes."""
+        try:
+            connection = await self._open()
+            await connection.add_listener(channel, lambda *_: heard())
+        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+            self.discard()
+            raise DatabaseUnavailable(f"Postgres: can't listen ({type(error).__name__})") from None
+
+    def discard(self) -> None:
+        """Close the connection at once, whatever it is doing."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            connection.terminate()
+
+    async def close(self) -> None:
+        """Close the connection politely, or at once if that takes longer than a second."""
+        connection, self._connection = self._connection, None
+        if connection is None or connection.is_closed():
+            return
+        try:
+            await connection.close(timeout=1)
+        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
+            connection.terminate()
+
+    async def _open(self) -> "asyncpg.Connection[asyncpg.Record]":
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        self._connection = None
+        self._doubtful = False
+        connection = await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_TIMEOUT,
+            max_cached_statement_lifetime=0,
+            # A demoted or lagging server must not take writes for a moment after a failover.
+            target_session_attrs="read-write",
+            server_settings={"application_name": f"hookline {self._name}"},
+        )
+        connection.add_log_listener(self._on_log)
+        self._connection = connection
+        return connection
+
+    def _on_log(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
+        if message.sqlstate == _NOT_REPLICATED and message.severity == "WARNING":
+            self._doubtful = True
+
+    def _translate(self, error: asyncpg.PostgresError) -> Exception:
+        """Make an error of ours without the server's DETAIL, which quotes the row."""
+        sqlstate: str = error.sqlstate or "?????"
+        if sqlstate.startswith(_BROKEN):
+            self.discard()
+            return DatabaseUnavailable(f"Postgres: {type(error).__name__} (SQLSTATE {sqlstate})")
+        return StatementRefused(f"Postgres: {type(error).__name__} (SQLSTATE {sqlstate})", sqlstate=sqlstate)
+

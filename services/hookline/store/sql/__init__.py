@@ -1,0 +1,1 @@
+"""The SQL that runs while events flow, one named statement per block."""

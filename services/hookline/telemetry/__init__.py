@@ -1,0 +1,1 @@
+"""What Hookline tells about itself: traces and logs."""
