@@ -160,7 +160,11 @@ class Settings(BaseSettings):
     """Everything Hookline can be told."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HOOKLINE_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=False
+        env_prefix="HOOKLINE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=False,
     )
 
     sources: dict[Annotated[str, Field(pattern=_NAME)], Source] = {}

@@ -123,7 +123,9 @@ class EmbeddedPostgres:
             self._prepare_directories()
             await self._stop_orphan()
             if not (self._data / "PG_VERSION").exists():
-                await self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres")
+                await self._run(
+                    "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres"
+                )
             self._write_settings()
             await self._launch()
         except BaseException:
@@ -253,7 +255,9 @@ class EmbeddedPostgres:
             extra_groups=self._groups,
         )
         if result.returncode:
-            raise EmbeddedPostgresError(f"{program} failed:\n{result.stdout.decode(errors='replace').strip()}")
+            raise EmbeddedPostgresError(
+                f"{program} failed:\n{result.stdout.decode(errors='replace').strip()}"
+            )
 
     def _last_words(self) -> str:
         text = (self._data / "server.log").read_text(encoding="utf-8", errors="replace")
@@ -272,5 +276,7 @@ def _let_others_pass(path: Path) -> None:
     for directory in path.parents:
         mode = directory.stat().st_mode
         if not mode & stat.S_IXOTH:
-            _log.warning("making a directory passable (o+x) for PostgreSQL's system user", directory=str(directory))
+            _log.warning(
+                "making a directory passable (o+x) for PostgreSQL's system user", directory=str(directory)
+            )
             directory.chmod(mode | stat.S_IXOTH)

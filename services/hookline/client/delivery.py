@@ -17,7 +17,9 @@ class Delivery:
 
     __slots__ = ("_message", "_settle", "_settlement", "context", "span")
 
-    def __init__(self, message: pb.Delivery, settle: "Callable[[Delivery, pb.Settlement], PendingSettlement]") -> None:
+    def __init__(
+        self, message: pb.Delivery, settle: "Callable[[Delivery, pb.Settlement], PendingSettlement]"
+    ) -> None:
         self._message = message
         self._settle = settle
         self._settlement: PendingSettlement | None = None

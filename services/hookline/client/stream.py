@@ -56,7 +56,9 @@ class ConsumerStream:
             await self._call.write(pb.SubscribeRequest(start=start))
             first = await self._call.read()
         if isinstance(first, pb.SubscribeResponse) and first.HasField("started"):
-            self._patience = _MISSED_HEARTBEATS * first.started.heartbeat_interval.ToTimedelta().total_seconds()
+            self._patience = (
+                _MISSED_HEARTBEATS * first.started.heartbeat_interval.ToTimedelta().total_seconds()
+            )
             return first.started
         raise await _status(self._call)
 

@@ -55,7 +55,9 @@ def identify(
         shard = sha256(join([source.encode(), ordering_key.encode()])).digest()[0] % shards
     else:
         shard = lineage_digest[31] % shards
-    lineage_part = bytes([shard]) + lineage_digest[:5] + _mark(lineage_digest[5], _VERSION, 0x0F) + lineage_digest[6:7]
+    lineage_part = (
+        bytes([shard]) + lineage_digest[:5] + _mark(lineage_digest[5], _VERSION, 0x0F) + lineage_digest[6:7]
+    )
     own_digest = lineage_digest[8:] if body_sha256 is None else sha256(key + body_sha256).digest()
     own_part = _mark(own_digest[0], _VARIANT, 0x3F) + own_digest[1:8]
     lineage_own_part = _mark(lineage_digest[8], _VARIANT, 0x3F) + lineage_digest[9:16]

@@ -51,12 +51,16 @@ def duplicate(event_id: UUID) -> Answer:
     return Answer(200, f'{{"status":"duplicate","event_id":"{event_id}"}}'.encode(), outcome="duplicate")
 
 
-def problem(
-    status: HTTPStatus, code: str, detail: str, *headers: tuple[bytes, bytes]
-) -> Answer:
+def problem(status: HTTPStatus, code: str, detail: str, *headers: tuple[bytes, bytes]) -> Answer:
     """A refusal as RFC 9457 problem details; `code` is stable, `detail` is for people."""
     body = msgspec.json.encode(
-        {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code, "detail": detail}
+        {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": status.value,
+            "code": code,
+            "detail": detail,
+        }
     )
     return Answer(status.value, body, b"application/problem+json", headers, outcome=code)
 
@@ -79,7 +83,10 @@ ENCODED = problem(
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_encoding", "Send the body without a Content-Encoding."
 )
 TOO_SLOW = problem(
-    HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "The request did not arrive in time; send it again.", _CLOSE
+    HTTPStatus.REQUEST_TIMEOUT,
+    "request_timeout",
+    "The request did not arrive in time; send it again.",
+    _CLOSE,
 )
 
 
@@ -92,9 +99,7 @@ def too_large(limit: int) -> Answer:
 
 def unavailable(code: str, detail: str) -> Answer:
     """Our own failure: the provider should send the webhook again."""
-    return problem(
-        HTTPStatus.SERVICE_UNAVAILABLE, code, detail, (b"retry-after", b"%d" % RETRY_AFTER)
-    )
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, (b"retry-after", b"%d" % RETRY_AFTER))
 
 
 COMMIT_TOO_SLOW = unavailable("commit_timeout", "The event could not be stored in time; send it again.")

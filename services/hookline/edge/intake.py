@@ -36,7 +36,8 @@ class Intake:
     ) -> None:
         self._sessions = [Session(dsn, name=f"edge writer {number}") for number in range(writers)]
         self._writers = [
-            Writer(session, commit_deadline=commit_deadline, on_commit=on_commit) for session in self._sessions
+            Writer(session, commit_deadline=commit_deadline, on_commit=on_commit)
+            for session in self._sessions
         ]
         self._max_events = max_events
         self._max_bytes = max_bytes

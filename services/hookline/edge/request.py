@@ -62,5 +62,9 @@ def header(headers: Headers, name: bytes) -> bytes | None:
 def keep(headers: Headers) -> str:
     """The headers that are stored with the event, as JSON. Latin-1 maps every byte to the character of its number."""
     return msgspec.json.encode(
-        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers if name not in _NOT_KEPT]
+        [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in headers
+            if name not in _NOT_KEPT
+        ]
     ).decode()

@@ -55,7 +55,11 @@ async def serve(settings: Settings) -> None:
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    _log.info("edge listening", http=str(address.Address(*listener.getsockname()[:2])), sources=sorted(settings.sources))
+    _log.info(
+        "edge listening",
+        http=str(address.Address(*listener.getsockname()[:2])),
+        sources=sorted(settings.sources),
+    )
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

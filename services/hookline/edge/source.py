@@ -24,5 +24,6 @@ def build(settings: Settings) -> Mapping[str, Source]:
         ConfigError: A secret is missing.
     """
     return {
-        name: Source(SourceName(name), schemes.build(name, source)) for name, source in settings.sources.items()
+        name: Source(SourceName(name), schemes.build(name, source))
+        for name, source in settings.sources.items()
     }

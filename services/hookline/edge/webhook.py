@@ -43,7 +43,9 @@ class WebhookEndpoint:
         trace = self._traces.start(name if source else "", scope["headers"])
         try:
             answer = (
-                answers.UNKNOWN_SOURCE if source is None else await self._receive(source, scope, receive, trace)
+                answers.UNKNOWN_SOURCE
+                if source is None
+                else await self._receive(source, scope, receive, trace)
             )
         except Disconnected:
             trace.end_without_answer()

@@ -35,7 +35,9 @@ class Writer:
     An event stays in the queue's count until its outcome is known, so the bound covers what is being committed.
     """
 
-    def __init__(self, session: Session, *, commit_deadline: timedelta, on_commit: Callable[[], None]) -> None:
+    def __init__(
+        self, session: Session, *, commit_deadline: timedelta, on_commit: Callable[[], None]
+    ) -> None:
         self._session = session
         self._commit_deadline = commit_deadline
         self._on_commit = on_commit

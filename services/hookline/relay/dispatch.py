@@ -144,7 +144,11 @@ class Dispatcher:
         if named is None:
             return pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_INVALID_TOKEN
         delivery = self._deliveries.get(named.seq)
-        if delivery is not None and delivery.shard.shard == named.shard and delivery.shard.epoch == named.epoch:
+        if (
+            delivery is not None
+            and delivery.shard.shard == named.shard
+            and delivery.shard.epoch == named.epoch
+        ):
             return delivery
         shard = self._ownership.shards.get(named.shard)
         if shard is not None and shard.epoch == named.epoch and shard.progress.is_settled(named.seq):
@@ -169,7 +173,9 @@ class Dispatcher:
 
     def oldest_unsettled(self) -> LoggedEvent | None:
         """The event received longest ago of those that were read and aren't settled."""
-        return min((d.event for d in self._deliveries.values()), key=lambda event: event.received_at, default=None)
+        return min(
+            (d.event for d in self._deliveries.values()), key=lambda event: event.received_at, default=None
+        )
 
     def _hand_out(self) -> None:
         """Lease what waits to the streams with the most room, in small portions."""
@@ -291,7 +297,9 @@ class Dispatcher:
             now = asyncio.get_running_loop().time()
             late = [d for d in self._deliveries.values() if d.stream is not None and d.deadline <= now]
             if late:
-                _log.warning("deliveries not settled in time", subscription=self.subscription.name, events=len(late))
+                _log.warning(
+                    "deliveries not settled in time", subscription=self.subscription.name, events=len(late)
+                )
                 self._take_back(late, "ack deadline passed")
                 self._hand_out()
 
@@ -299,6 +307,10 @@ class Dispatcher:
         """A loop that ends by itself is a mistake of ours: say so, and let the consumers find another relay."""
         if task.cancelled():
             return
-        _log.critical("subscription stopped unexpectedly", subscription=self.subscription.name, exc_info=task.exception())
+        _log.critical(
+            "subscription stopped unexpectedly",
+            subscription=self.subscription.name,
+            exc_info=task.exception(),
+        )
         for stream in self._streams:
             stream.abort("internal error: this relay stopped serving the subscription")

@@ -101,7 +101,9 @@ class DeliveryService(DeliveryServiceServicer):
                     stream.window.limit = _limit(request.window)
                     dispatcher.changed()
                 case "start":
-                    raise invalid("SECOND_START", "`start` may be sent once; to change the window send `window`")
+                    raise invalid(
+                        "SECOND_START", "`start` may be sent once; to change the window send `window`"
+                    )
                 case _:
                     raise invalid("EMPTY_MESSAGE", "a message must hold a window or settlements")
 

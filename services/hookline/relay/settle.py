@@ -85,7 +85,9 @@ class Settler:
                 break
         for deliveries, confirm in acked:
             lost = [delivery for delivery in deliveries if delivery.shard.lost]
-            committed = [delivery for delivery in deliveries if not delivery.shard.lost] if lost else deliveries
+            committed = (
+                [delivery for delivery in deliveries if not delivery.shard.lost] if lost else deliveries
+            )
             confirm(committed, lost)
         if not self._acked:
             self._idle.set()

@@ -23,7 +23,9 @@ _WITHIN = timedelta(seconds=5)
 class Subscribers:
     """Opens streams into subscriptions; a subscription without a consumer costs nothing, and leaves its shards free."""
 
-    def __init__(self, dsn: str, settings: config.Relay, tracing: Tracing, wakeup: Wakeup, *, owner: str) -> None:
+    def __init__(
+        self, dsn: str, settings: config.Relay, tracing: Tracing, wakeup: Wakeup, *, owner: str
+    ) -> None:
         self._dsn = dsn
         self._settings = settings
         self._tracing = tracing

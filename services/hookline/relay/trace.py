@@ -45,7 +45,9 @@ class DeliveryTraces:
             delivery.span.end()
             delivery.span = None
 
-    def settled(self, delivery: Delivery, verdict: str, consumer_traceparent: str, *, arrived_at: int) -> None:
+    def settled(
+        self, delivery: Delivery, verdict: str, consumer_traceparent: str, *, arrived_at: int
+    ) -> None:
         """The verdict is committed: record `settle` below the consumer's own span, and end `deliver`.
 
         Args:

@@ -63,7 +63,11 @@ async def renew(
 
 
 async def release(
-    session: Session, subscription: SubscriptionName, epochs: Sequence[tuple[Shard, int]], *, within: timedelta
+    session: Session,
+    subscription: SubscriptionName,
+    epochs: Sequence[tuple[Shard, int]],
+    *,
+    within: timedelta,
 ) -> None:
     """Give up leases, so that another relay need not wait until they expire."""
     shards, numbers = zip(*epochs, strict=True)

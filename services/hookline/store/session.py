@@ -60,7 +60,11 @@ class Session:
                 rows = await connection.fetch(statement, *args)
         except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
             self.discard()
-            reason = f"no answer within {within.total_seconds():g} s" if isinstance(error, TimeoutError) else "connection lost"
+            reason = (
+                f"no answer within {within.total_seconds():g} s"
+                if isinstance(error, TimeoutError)
+                else "connection lost"
+            )
             raise DatabaseUnavailable(f"Postgres: {reason} ({type(error).__name__})") from None
         except asyncpg.PostgresError as error:
             raise self._translate(error) from None
@@ -70,7 +74,9 @@ class Session:
             raise
         if self._doubtful:
             self.discard()
-            raise DatabaseUnavailable("Postgres committed without its synchronous standby; the commit may be lost")
+            raise DatabaseUnavailable(
+                "Postgres committed without its synchronous standby; the commit may be lost"
+            )
         return rows
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> None:
@@ -126,4 +132,3 @@ class Session:
             self.discard()
             return DatabaseUnavailable(f"Postgres: {type(error).__name__} (SQLSTATE {sqlstate})")
         return StatementRefused(f"Postgres: {type(error).__name__} (SQLSTATE {sqlstate})", sqlstate=sqlstate)
-

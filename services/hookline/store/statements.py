@@ -17,5 +17,6 @@ def load(file: str) -> dict[str, str]:
     heads = list(_HEAD.finditer(text))
     ends = [head.start() for head in heads[1:]] + [len(text)]
     return {
-        head[1]: text[head.end() : end].strip().removesuffix(";") for head, end in zip(heads, ends, strict=True)
+        head[1]: text[head.end() : end].strip().removesuffix(";")
+        for head, end in zip(heads, ends, strict=True)
     }

@@ -1,0 +1,85 @@
+# Everything that is done with this repository. `make help` lists it.
+# Nothing but python3 (3.11 or newer) and make has to be there; the rest is installed into .venv by version and hash.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PROTOS := $(wildcard proto/hookline/v1/*.proto)
+GENERATED := services/hookline/v1
+
+# `make run` needs a key to verify with; a real one comes from the environment.
+export BEGINI_API_KEY ?= local-development-key
+
+.PHONY: help
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: setup
+setup: $(READY) ## Build the virtual environment (every other target does it by itself)
+
+.PHONY: demo
+demo: $(READY) ## Start everything, play Begini journeys through it, and check that it adds up
+	$(BIN)/hookline demo
+
+.PHONY: run
+run: $(READY) ## Start everything and keep it running; data stays in .hookline
+	$(BIN)/hookline run
+
+.PHONY: send
+send: $(READY) ## Send Begini journeys to `make run`
+	$(BIN)/hookline send begini
+
+.PHONY: tail
+tail: $(READY) ## Print and ack what `make run` delivers
+	$(BIN)/hookline tail all
+
+.PHONY: test
+test: $(READY) ## Run the tests; PG=DIR tests against the PostgreSQL programs in DIR, ARGS=… goes to pytest
+	$(if $(PG),HOOKLINE_TEST_PROGRAMS=$(PG) )$(BIN)/pytest $(ARGS)
+
+.PHONY: check
+check: $(READY) ## Format, lint, types, architecture, contracts, generated code
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/python tests/generated.py
+
+.PHONY: format
+format: $(READY) ## Put code and contracts into form
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+	$(BIN)/buf format --write
+
+.PHONY: proto
+proto: $(READY) ## Generate code from proto/
+	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=services --grpc_python_out=services \
+		--mypy_out=quiet:services --mypy_grpc_out=quiet:services $(PROTOS)
+
+.PHONY: bench
+bench: $(READY) ## Measure speed and memory beside two rulers; ARGS=--quick for a short look
+	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
+
+.PHONY: lock
+lock: $(READY) ## Choose the newest versions that fit, and lock them
+	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-header --no-annotate --universal \
+		--python-version 3.11 --upgrade --quiet --output-file requirements.lock
+
+.PHONY: clean
+clean: ## Remove what was built; data of `make run` stays
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

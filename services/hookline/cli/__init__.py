@@ -1,0 +1,55 @@
+"""The `hookline` command."""
+
+import sys
+
+import typer
+
+import hookline
+from hookline.cli.demo import demo
+from hookline.cli.send import send_app
+from hookline.cli.serve import edge, migrate, relay, run
+from hookline.cli.tail import tail
+from hookline.errors import HooklineError
+
+app = typer.Typer(
+    name="hookline",
+    help="The durable front door for webhooks: in over HTTP, stored in Postgres, out over gRPC.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals hold keys and payloads
+)
+app.command()(run)
+app.command()(edge)
+app.command()(relay)
+app.command()(migrate)
+app.add_typer(send_app)
+app.command()(tail)
+app.command()(demo)
+
+
+EXIT_ERROR = 2
+"""Exit code when something is wrong with the configuration or the surroundings, and the message says what."""
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)
+    if wanted:
+        typer.echo(f"hookline {hookline.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _hookline(
+    *,
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """The durable front door for webhooks: in over HTTP, stored in Postgres, out over gRPC."""
+
+
+def main() -> None:
+    """Run the command; an error that Hookline reports on purpose is a message, not a traceback."""
+    try:
+        app()
+    except HooklineError as error:
+        typer.echo(f"hookline: {error}", err=True)
+        sys.exit(EXIT_ERROR)

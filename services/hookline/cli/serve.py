@@ -1,0 +1,97 @@
+"""`hookline run`, `edge`, `relay` and `migrate`: the processes that serve."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from hookline import supervisor
+from hookline.config import Settings, load
+from hookline.edge.server import serve as serve_edge
+from hookline.errors import ConfigError
+from hookline.relay.server import serve as serve_relay
+from hookline.store.migrate import migrate as apply_migrations
+from hookline.telemetry.logs import configure
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration file; by default hookline.toml, if there is one."),
+]
+HttpOption = Annotated[
+    str | None, typer.Option("--http", help="Address for webhooks, such as 127.0.0.1:8080.")
+]
+GrpcOption = Annotated[
+    str | None, typer.Option("--grpc", help="Address for consumers, such as 127.0.0.1:50051.")
+]
+
+
+def run(
+    *,
+    config: ConfigOption = None,
+    http: HttpOption = None,
+    grpc: GrpcOption = None,
+    data: Annotated[Path, typer.Option(help="Where the embedded PostgreSQL keeps its data.")] = Path(
+        ".hookline"
+    ),
+) -> None:
+    """Run everything: edge and relay, and without HOOKLINE_DATABASE_URL a PostgreSQL of our own."""
+    settings = _load(config, http=http, grpc=grpc)
+    if sys.stderr.isatty():
+        settings = _with(settings, "telemetry", log_format="console")
+    configure(settings.telemetry)
+
+    async def on_ready() -> None:
+        typer.echo(
+            f"webhooks   http://{settings.edge.http}/v1/webhooks/{{{','.join(settings.sources)}}}", err=True
+        )
+        typer.echo(f"consumers  {settings.relay.grpc}  ({', '.join(settings.subscriptions)})", err=True)
+
+    asyncio.run(supervisor.run(settings, config_file=config, data=data, on_ready=on_ready))
+
+
+def edge(*, config: ConfigOption = None, http: HttpOption = None) -> None:
+    """Receive webhooks over HTTP."""
+    settings = _load(config, http=http)
+    configure(settings.telemetry)
+    uvloop.run(serve_edge(settings))
+
+
+def relay(*, config: ConfigOption = None, grpc: GrpcOption = None) -> None:
+    """Deliver events to consumers over gRPC."""
+    settings = _load(config, grpc=grpc)
+    configure(settings.telemetry)
+    uvloop.run(serve_relay(settings))
+
+
+def migrate(*, config: ConfigOption = None) -> None:
+    """Bring the database's schema up to date."""
+    settings = _load(config)
+    configure(settings.telemetry)
+    dsn = settings.dsn()
+    if dsn is None:
+        raise ConfigError("no database: set HOOKLINE_DATABASE_URL")
+    applied = asyncio.run(apply_migrations(dsn, shards=settings.database.shards))
+    typer.echo(f"{len(applied)} migrations applied" if applied else "up to date")
+
+
+def _load(file: Path | None, *, http: str | None = None, grpc: str | None = None) -> Settings:
+    """The settings, with what the command line says on top."""
+    settings = load(file)
+    if http is not None:
+        settings = _with(settings, "edge", http=http)
+    if grpc is not None:
+        settings = _with(settings, "relay", grpc=grpc)
+    return settings
+
+
+def _with(settings: Settings, section: str, **values: Any) -> Settings:
+    old = getattr(settings, section)
+    try:
+        new = type(old)(**{**old.model_dump(), **values})
+    except ValueError:
+        [(name, value)] = values.items()
+        raise ConfigError(f'--{name} {value}: must be an address such as "127.0.0.1:8080"') from None
+    return settings.model_copy(update={section: new})

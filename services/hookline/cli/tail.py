@@ -1,0 +1,66 @@
+"""`hookline tail`: watch a subscription."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from hookline.client import Consumer, ConsumerError, Delivery
+from hookline.errors import HooklineError
+from hookline.process import Stop
+
+
+class TailFailed(HooklineError):
+    """The subscription can't be watched."""
+
+
+def tail(
+    subscription: Annotated[str, typer.Argument(help="Name of the subscription.")],
+    *,
+    target: Annotated[str, typer.Option(help="The relay's address.")] = "127.0.0.1:50051",
+    body: Annotated[
+        bool, typer.Option("--body", help="Print the bodies too; they may be personal data.")
+    ] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many.", show_default=False)] = None,
+) -> None:
+    """Print deliveries as they come, and ack them: what is printed here, no other consumer gets."""
+    try:
+        asyncio.run(_tail(subscription, target, with_body=body, count=count))
+    except ConsumerError as error:
+        raise TailFailed(str(error)) from None
+
+
+async def _tail(subscription: str, target: str, *, with_body: bool, count: int | None) -> None:
+    stop = Stop()
+    stopping = asyncio.create_task(stop.wait())
+    async with Consumer(target, subscription, name="tail") as consumer:
+        printing = asyncio.create_task(_print(consumer, with_body=with_body, count=count))
+        await asyncio.wait({printing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if printing.done():
+            printing.result()
+        printing.cancel()
+
+
+async def _print(consumer: Consumer, *, with_body: bool, count: int | None) -> None:
+    printed = 0
+    async for delivery in consumer:
+        sys.stdout.write(_line(delivery) + "\n")
+        if with_body:
+            # Escaped: a body may hold what a terminal would obey.
+            sys.stdout.write(f"    {delivery.body.decode(errors='backslashreplace')!r}\n")
+        sys.stdout.flush()
+        delivery.ack()
+        printed += 1
+        if printed == count:
+            return
+
+
+def _line(delivery: Delivery) -> str:
+    marks = "  revision" if delivery.is_revision else ""
+    if delivery.attempt > 1:
+        marks += f"  attempt {delivery.attempt}"
+    when = delivery.received_at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    printable = "".join(character if character.isprintable() else "?" for character in delivery.type)
+    return f"{when}  {delivery.event_id}  {delivery.source}  {printable}  {len(delivery.body)} B{marks}"

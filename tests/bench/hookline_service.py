@@ -1,0 +1,91 @@
+"""Hookline's processes: the subject."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench import readiness
+from bench.process import Process, free_port, run_python
+from bench.rig import API_KEY, Rig
+from bench.service import Edge, WholePath
+from bench.tally import Tally
+
+SUBSCRIPTION = "bench"
+_DELIVERY_SERVICE = "hookline.v1.DeliveryService"
+
+
+async def migrate(rig: Rig, database: str) -> None:
+    """Bring a database to Hookline's schema."""
+    env = _env(rig, database)
+    async with run_python("hookline-migrate", "hookline", "migrate", logs=rig.logs, env=env) as running:
+        await running.wait()
+
+
+@asynccontextmanager
+async def edge(rig: Rig, database: str) -> AsyncIterator[Edge]:
+    """The HTTP side, after the migrations."""
+    port = free_port()
+    config = str(_config(rig, SUBSCRIPTION))
+    env = _env(rig, database)
+    await migrate(rig, database)
+    arguments = ("edge", "--config", config, "--http", f"127.0.0.1:{port}")
+    async with run_python("hookline-edge", "hookline", *arguments, logs=rig.logs, env=env) as running:
+        await readiness.http(running, port)
+        yield Edge(port=port, path="/v1/webhooks/begini", pids={"edge": running.pid})
+
+
+@asynccontextmanager
+async def relay(rig: Rig, database: str, subscription: str) -> AsyncIterator[tuple[Process, int]]:
+    """The gRPC side, serving one subscription from the oldest event; with the port that it listens on."""
+    port = free_port()
+    arguments = ("relay", "--config", str(_config(rig, subscription)), "--grpc", f"127.0.0.1:{port}")
+    env = _env(rig, database)
+    async with run_python("hookline-relay", "hookline", *arguments, logs=rig.logs, env=env) as running:
+        await readiness.health(running, port, _DELIVERY_SERVICE)
+        yield running, port
+
+
+@asynccontextmanager
+async def consumer(
+    rig: Rig, port: int, subscription: str, *, arrivals: bool = False
+) -> AsyncIterator[Process]:
+    """A consumer of the stream; it keeps when it held what, if asked to."""
+    arguments = (f"127.0.0.1:{port}", subscription, *(["arrivals"] if arrivals else []))
+    async with run_python(
+        "stream-consumer", "bench.stream_consumer", *arguments, logs=rig.logs, talks=True
+    ) as running:
+        yield running
+
+
+@asynccontextmanager
+async def path(rig: Rig, database: str) -> AsyncIterator[WholePath]:
+    """Edge, relay and one consumer."""
+    async with (
+        edge(rig, database) as front,
+        relay(rig, database, SUBSCRIPTION) as (back, port),
+        consumer(rig, port, SUBSCRIPTION) as taker,
+    ):
+        yield WholePath(
+            port=front.port,
+            path=front.path,
+            pids={**front.pids, "relay": back.pid},
+            tally=lambda: taker.ask("tally", Tally),
+        )
+
+
+def _config(rig: Rig, subscription: str) -> Path:
+    file = rig.logs / f"{subscription}.toml"
+    file.write_text(
+        '[sources.begini]\nscheme = "begini"\nsecrets = ["env:BEGINI_API_KEY"]\n\n'
+        f'[subscriptions.{subscription}]\nsources = ["begini"]\ntypes = ["*"]\nstart = "earliest"\n'
+    )
+    return file
+
+
+def _env(rig: Rig, database: str) -> dict[str, str]:
+    return {
+        "HOOKLINE_DATABASE_URL": rig.server.url(database),
+        "BEGINI_API_KEY": API_KEY,
+        # Spans are a cost of their own; without a collector none are made, whatever this shell is set to.
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "",
+    }

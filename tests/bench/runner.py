@@ -1,0 +1,98 @@
+"""The run: rulers and subject take turns, so that what slows the machine for a while slows them all."""
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+from bench import hookline_service, pgbench
+from bench.measures import backlog, headroom, ingest, latency, ledger, path
+from bench.naive import service as naive_service
+from bench.rig import Rig
+from bench.samples import Reading, Samples
+
+
+class Measure(StrEnum):
+    """What can be measured alone."""
+
+    INGEST = "ingest"
+    PATH = "path"
+    HEADROOM = "headroom"
+    LATENCY = "latency"
+    BACKLOG = "backlog"
+    LEDGER = "ledger"
+
+
+class Runner:
+    """Runs what is wanted, as often as it is wanted."""
+
+    def __init__(
+        self, rig: Rig, *, only: frozenset[Measure], rounds: int, tell: Callable[[str], None]
+    ) -> None:
+        self.samples = Samples()
+        self._rig = rig
+        self._only = only
+        self._rounds = rounds
+        self._tell = tell
+
+    async def run(self) -> None:
+        """Measure everything."""
+        for turn in range(1, self._rounds + 1):
+            await self._round(turn)
+        if Measure.BACKLOG in self._only:
+            await self._backlog()
+        if Measure.LEDGER in self._only:
+            await self._ledger()
+
+    async def _round(self, turn: int) -> None:
+        rig = self._rig
+        if self._only & {Measure.INGEST, Measure.PATH}:
+            self._keep("pgbench", turn, await pgbench.measure(rig))
+        if Measure.INGEST in self._only:
+            await self._fresh(
+                "naive ingest", turn, lambda database: ingest.measure(rig, naive_service, database)
+            )
+            await self._fresh(
+                "hookline ingest", turn, lambda database: ingest.measure(rig, hookline_service, database)
+            )
+        if Measure.PATH in self._only:
+            await self._fresh("naive path", turn, lambda database: path.measure(rig, naive_service, database))
+            await self._fresh(
+                "hookline path", turn, lambda database: path.measure(rig, hookline_service, database)
+            )
+        if Measure.HEADROOM in self._only:
+            self._keep("trivial server", turn, await headroom.measure(rig))
+        if Measure.LATENCY in self._only:
+            async with rig.server.fresh_database("bench") as database:
+                middle, high = await latency.measure(rig, database)
+            self._keep("hookline latency p50", turn, middle)
+            self._keep("hookline latency p99", turn, high)
+
+    async def _fresh(self, name: str, turn: int, measure: Callable[[str], Awaitable[Reading]]) -> None:
+        """Measure on a database of its own."""
+        async with self._rig.server.fresh_database("bench") as database:
+            self._keep(name, turn, await measure(database))
+
+    async def _backlog(self) -> None:
+        """The events are let in once; each round has a subscription to which all of them are new."""
+        async with self._rig.server.fresh_database("bench") as database:
+            self._tell(f"filling the log with {self._rig.backlog_events:,} events")
+            await backlog.fill(self._rig, database)
+            for turn in range(1, self._rounds + 1):
+                self._keep("hookline backlog", turn, await backlog.measure(self._rig, database, turn))
+
+    async def _ledger(self) -> None:
+        """The grown ledger is made once; the empty one is new in each round."""
+        async with self._rig.server.fresh_database("bench") as grown:
+            self._tell(f"filling the ledger with {self._rig.ledger_rows:,} rows")
+            await ledger.fill(self._rig, grown)
+            for turn in range(1, self._rounds + 1):
+                await self._fresh(
+                    "hookline empty ledger",
+                    turn,
+                    lambda database: ingest.measure(self._rig, hookline_service, database),
+                )
+                reading = await ingest.measure(self._rig, hookline_service, grown)
+                self._keep("hookline grown ledger", turn, reading)
+
+    def _keep(self, name: str, turn: int, reading: Reading) -> None:
+        self.samples.add(name, turn, reading)
+        self._tell(f"round {turn}  {name:<24} {reading.value:>12,.1f} {reading.unit}")
