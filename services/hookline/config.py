@@ -245,7 +245,7 @@ def _explain(where: str, detail: Any) -> str:
     if kind == "missing":
         return f"{where}: {key}: is missing; add it"
     if kind == "string_pattern_mismatch":
-        return f"{where}: {key}{value}: a name may have lower-case letters, digits, '-' and '_', and starts with no sign"
+        return f"{where}: {key}{value}: use lower-case letters, digits, '-' and '_', with a letter or digit first"
     if kind.startswith("time_delta"):
         return f'{where}: {key}{value}: must be a duration such as "250ms", "30s", "5m" or "2h"'
     message = detail["msg"].removeprefix("Value error, ")

@@ -22,6 +22,7 @@ from typing import IO, Self
 from urllib.parse import quote
 
 import asyncpg
+import psutil
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -177,8 +178,15 @@ class EmbeddedPostgres:
         try:
             entry = pwd.getpwnam(self._user)
         except KeyError:
-            subprocess.run(
-                ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", self._user],  # noqa: S607  (root's own PATH)
+            subprocess.run(  # noqa: S603  (our own words)
+                [
+                    "/usr/sbin/useradd",
+                    "--system",
+                    "--no-create-home",
+                    "--shell",
+                    "/usr/sbin/nologin",
+                    self._user,
+                ],
                 check=True,
                 capture_output=True,
             )
@@ -191,17 +199,20 @@ class EmbeddedPostgres:
 
     async def _stop_orphan(self) -> None:
         """Stop the server of a process that was killed: we hold its lock, so nobody looks after it."""
-        pidfile = self._data / "postmaster.pid"
-        try:
-            pid = int(pidfile.read_text(encoding="ascii").split("\n", 1)[0])
-            # The number may be somebody else's by now.
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (OSError, ValueError):
-            return
-        if b"postgres" not in command or str(self._data).encode() not in command:
+        pid = self._orphan()
+        if pid is None:
             return
         _log.warning("stopping the server that a killed process left behind", pid=pid)
         await self._run("pg_ctl", "stop", "--mode=fast", "--wait", f"--timeout={_STOP_PATIENCE:.0f}")
+
+    def _orphan(self) -> int | None:
+        try:
+            pid = int((self._data / "postmaster.pid").read_text(encoding="ascii").split("\n", 1)[0])
+            command = psutil.Process(pid).cmdline()
+        except (OSError, ValueError, psutil.Error):
+            return None
+        # The number may be somebody else's by now.
+        return pid if command and "postgres" in command[0] and str(self._data) in command else None
 
     def _write_settings(self) -> None:
         lines = [f"{name} = '{value}'\n" for name, value in self._settings.items()]
@@ -217,7 +228,7 @@ class EmbeddedPostgres:
     async def _launch(self) -> None:
         with (self._data / "server.log").open("ab") as log:
             # Popen, because uvloop's subprocesses can't change their user.
-            self._process = subprocess.Popen(  # noqa: ASYNC220  (returns as soon as the process exists)
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603  (returns as soon as the process exists; our own program and paths)
                 [self._programs / "postgres", "-D", self._data, "-k", self._sockets],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -242,18 +253,20 @@ class EmbeddedPostgres:
                 await connection.close()
 
     async def _run(self, program: str, *arguments: str) -> None:
-        result = await asyncio.to_thread(
-            subprocess.run,
-            [self._programs / program, "-D", self._data, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            cwd="/",
-            user=self._user,
-            group=self._user,
-            extra_groups=self._groups,
-        )
+        def run() -> "subprocess.CompletedProcess[bytes]":
+            return subprocess.run(  # noqa: S603  (our own programs and paths)
+                [self._programs / program, "-D", self._data, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+                cwd="/",
+                user=self._user,
+                group=self._user,
+                extra_groups=self._groups,
+            )
+
+        result = await asyncio.to_thread(run)
         if result.returncode:
             raise EmbeddedPostgresError(
                 f"{program} failed:\n{result.stdout.decode(errors='replace').strip()}"

@@ -7,7 +7,7 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import grpc
 from opentelemetry import context as current_context
@@ -21,6 +21,9 @@ from hookline.client.stream import ConsumerStream
 from hookline.client.trace import ProcessTraces
 from hookline.v1 import delivery_pb2 as pb
 from hookline.v1.delivery_pb2_grpc import DeliveryServiceStub
+
+if TYPE_CHECKING:
+    from hookline.v1.delivery_pb2_grpc import DeliveryServiceAsyncStub
 
 _FATAL = frozenset(
     {
@@ -157,7 +160,7 @@ class Consumer:
         self._finish_when_drained()
         return pending
 
-    async def _run(self, stub: DeliveryServiceStub) -> None:
+    async def _run(self, stub: "DeliveryServiceAsyncStub") -> None:
         """Connect, serve, and connect again, until closed or refused."""
         while not self._closing:
             self._stream = await self._connect(stub)
@@ -173,7 +176,7 @@ class Consumer:
                 self._buffer.clear()
                 self._settlements.send_again()
 
-    async def _connect(self, stub: DeliveryServiceStub) -> ConsumerStream:
+    async def _connect(self, stub: "DeliveryServiceAsyncStub") -> ConsumerStream:
         stream = ConsumerStream(
             stub, self._settlements, on_deliveries=self._on_deliveries, on_draining=self._on_draining
         )

@@ -9,9 +9,10 @@ import grpc
 
 from hookline.client.settlement_queue import SettlementQueue
 from hookline.v1 import delivery_pb2 as pb
-from hookline.v1.delivery_pb2_grpc import DeliveryServiceStub
 
 if TYPE_CHECKING:
+    from hookline.v1.delivery_pb2_grpc import DeliveryServiceAsyncStub
+
     Call = grpc.aio.StreamStreamCall[pb.SubscribeRequest, pb.SubscribeResponse]
 
 _OPEN_WITHIN = timedelta(seconds=10)
@@ -31,7 +32,7 @@ class ConsumerStream:
 
     def __init__(
         self,
-        stub: DeliveryServiceStub,
+        stub: "DeliveryServiceAsyncStub",
         settlements: SettlementQueue,
         *,
         on_deliveries: Callable[[Sequence[pb.Delivery]], None],
@@ -51,16 +52,16 @@ class ConsumerStream:
         Raises:
             grpc.aio.AioRpcError: The relay can't be reached, or refuses.
         """
-        self._call = self._stub.Subscribe()
+        call = self._call = self._stub.Subscribe()
         async with asyncio.timeout(_OPEN_WITHIN.total_seconds()):
-            await self._call.write(pb.SubscribeRequest(start=start))
-            first = await self._call.read()
+            await call.write(pb.SubscribeRequest(start=start))
+            first = await call.read()
         if isinstance(first, pb.SubscribeResponse) and first.HasField("started"):
             self._patience = (
                 _MISSED_HEARTBEATS * first.started.heartbeat_interval.ToTimedelta().total_seconds()
             )
             return first.started
-        raise await _status(self._call)
+        raise await _status(call)
 
     async def serve(self) -> None:
         """Receive and settle until the relay ends the stream, or `finish` was called.

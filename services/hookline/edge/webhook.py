@@ -19,6 +19,8 @@ from hookline.edge.trace import RequestTrace, Traces
 from hookline.errors import IntakeUnavailable
 from hookline.model import UNPARSABLE, Accepted, NewEvent
 
+_MOST_DIGITS = 18
+
 
 class WebhookEndpoint:
     """The ASGI endpoint behind `/v1/webhooks/{source}`.
@@ -82,8 +84,8 @@ class WebhookEndpoint:
         if header(headers, b"content-encoding") is not None:
             return answers.ENCODED
         length = header(headers, b"content-length")
-        # The HTTP parser has checked that it is a number; bounded, because Python's int() is, too.
-        if length is not None and (len(length) > 15 or int(length) > self._max_body):
+        # The HTTP parser has checked that it is a number, of any length; Python's int() refuses very long ones.
+        if length is not None and (len(length) > _MOST_DIGITS or int(length) > self._max_body):
             return answers.too_large(self._max_body)
         return None
 

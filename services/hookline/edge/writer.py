@@ -22,6 +22,8 @@ MAX_BATCH_BYTES = 16 * 1024 * 1024
 OUTAGE_PATIENCE = 1.0
 """Seconds that queued events wait for a lost database before they are refused: a failover or a restart of Postgres
 costs latency, a longer outage a 503."""
+_RETRY_PAUSE = 0.1
+"""Seconds between two attempts to reach a lost database."""
 _NO_SEGMENT = "23514"
 """SQLSTATE when no outbox segment takes a seq."""
 
@@ -69,7 +71,7 @@ class Writer:
                 continue
             try:
                 await self._settle(batch)
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # A mistake of ours must not end the writer, and with it every later webhook of its shards.
                 _log.exception("a batch failed unexpectedly", events=len(batch))
                 self._refuse(batch, "internal error")
@@ -96,29 +98,17 @@ class Writer:
 
         Trying again is safe whatever became of the last try: what it committed is a duplicate now.
         """
-        while True:
+        while batch:
+            started = monotonic()
             try:
                 outcomes = await self._commit([event for event, _ in batch])
             except DatabaseUnavailable as error:
-                if self._lost_at is None:
-                    self._lost_at = monotonic()
-                    _log.warning("database lost", reason=str(error))
-                batch = [ticket for ticket in batch if not ticket[1].done()]
-                if not self.is_available:
-                    self._refuse([*batch, *self._queue], str(error))
-                    self._queue.clear()
-                    await self._reconnect()
-                    return
-                if not batch:
-                    return
-                await asyncio.sleep(0.05)
+                batch = await self._wait_out(batch, error, started)
             except StatementRefused as error:
                 await self._isolate(batch, error)
                 return
             else:
-                if self._lost_at is not None:
-                    self._lost_at = None
-                    _log.info("database found again")
+                self._found()
                 for (_, future), outcome in zip(batch, outcomes, strict=True):
                     if not future.done():
                         future.set_result(outcome)
@@ -144,17 +134,35 @@ class Writer:
         await self._settle(batch[:middle])
         await self._settle(batch[middle:])
 
-    async def _reconnect(self) -> None:
-        """Come back as soon as the database does."""
+    async def _wait_out(
+        self, batch: list[Ticket], error: DatabaseUnavailable, started: float
+    ) -> list[Ticket]:
+        """Answer what is to be tried again.
+
+        After a short outage that is what is still waited for; after a longer one nothing, and not before the
+        database is back.
+        """
+        if self._lost_at is None:
+            self._lost_at = started
+            _log.warning("database lost", reason=str(error))
+        if self.is_available:
+            await asyncio.sleep(_RETRY_PAUSE)
+            return [ticket for ticket in batch if not ticket[1].done()]
+        self._refuse([*batch, *self._queue], str(error))
+        self._queue.clear()
         while True:
             try:
                 await self._session.fetch("SELECT 1", within=self._commit_deadline)
             except (DatabaseUnavailable, StatementRefused):
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(_RETRY_PAUSE)
             else:
-                self._lost_at = None
-                _log.info("database found again")
-                return
+                self._found()
+                return []
+
+    def _found(self) -> None:
+        if self._lost_at is not None:
+            self._lost_at = None
+            _log.info("database found again")
 
     def _refuse(self, batch: list[Ticket], reason: str) -> None:
         for _, future in batch:

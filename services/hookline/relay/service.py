@@ -53,7 +53,7 @@ class DeliveryService(DeliveryServiceServicer):
 
     async def _subscribe(self, context: "Context") -> None:
         first = await context.read()
-        if first is grpc.aio.EOF or first.WhichOneof("message") != "start":
+        if not isinstance(first, pb.SubscribeRequest) or first.WhichOneof("message") != "start":
             raise invalid("START_EXPECTED", "the first message of a stream must be `start`")
         limit = _limit(first.start.window)
         consumer = first.start.consumer[:_LONGEST_NAME] or "unnamed"
@@ -93,7 +93,7 @@ class DeliveryService(DeliveryServiceServicer):
 
     async def _read(self, context: "Context", dispatcher: Dispatcher, stream: Stream) -> None:
         """Take the consumer's messages until it closes its side."""
-        while (request := await context.read()) is not grpc.aio.EOF:
+        while isinstance(request := await context.read(), pb.SubscribeRequest):
             match request.WhichOneof("message"):
                 case "settlements":
                     _settle(dispatcher, stream, request.settlements)

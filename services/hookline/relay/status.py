@@ -1,14 +1,16 @@
 """Domain errors as gRPC statuses: google.rpc.Status with ErrorInfo, so that programs can tell them apart too."""
 
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
-from grpc.aio import ServicerContext
 
 DOMAIN = "hookline"
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
 
 
 class RpcError(Exception):
@@ -41,7 +43,7 @@ def unavailable(reason: str, message: str) -> RpcError:
     return RpcError(grpc.StatusCode.UNAVAILABLE, reason, message)
 
 
-async def abort(context: "ServicerContext[object, object]", error: RpcError) -> NoReturn:
+async def abort(context: "grpc.aio.ServicerContext[RequestT, ResponseT]", error: RpcError) -> NoReturn:
     """End the call with the error's status."""
     detail = Any()
     detail.Pack(ErrorInfo(reason=error.reason, domain=DOMAIN))

@@ -99,7 +99,7 @@ class Subscribers:
         if subscription is None:
             raise not_found(
                 "UNKNOWN_SUBSCRIPTION",
-                f"no subscription {name[:64]!r}; add [subscriptions.{name[:64]}] to hookline.toml and restart the relay",
+                f"no subscription {name[:64]!r}; add it to hookline.toml and restart the relay",
             )
         dispatcher = Dispatcher(
             self._dsn,

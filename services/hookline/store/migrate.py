@@ -47,10 +47,11 @@ class Migration:
 
 def known() -> list[Migration]:
     """The migrations of this version of Hookline, in order."""
-    found = []
-    for file in resources.files("hookline.store.migrations").iterdir():
-        if match := _FILE.match(file.name):
-            found.append(Migration(int(match[1]), match[2], file.read_text(encoding="utf-8")))
+    found = [
+        Migration(int(match[1]), match[2], file.read_text(encoding="utf-8"))
+        for file in resources.files("hookline.store.migrations").iterdir()
+        if (match := _FILE.match(file.name))
+    ]
     return sorted(found, key=lambda migration: migration.version)
 
 
@@ -86,7 +87,7 @@ async def migrate(dsn: str, *, shards: int, segment_events: int = DEFAULT_SEGMEN
         for migration in known():
             if await _apply(connection, migration):
                 applied.append(migration)
-                _log.info("migration applied", version=migration.version, name=migration.name)
+                _log.info("migration applied", migration=f"{migration.version:04}_{migration.name}")
         await _check_not_newer(connection)
         await _initialise(connection, shards, segment_events)
     finally:

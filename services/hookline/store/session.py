@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 
 from hookline.errors import DatabaseUnavailable, StatementRefused
 
 CONNECT_TIMEOUT = 5.0
 """Seconds until an attempt to connect is given up."""
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
 
 _BROKEN = (
     "08",  # connection exceptions
@@ -36,7 +41,7 @@ class Session:
     def __init__(self, dsn: str, *, name: str) -> None:
         self._dsn = dsn
         self._name = name
-        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._connection: Connection | None = None
         self._doubtful = False
 
     def __repr__(self) -> str:
@@ -104,17 +109,17 @@ class Session:
         except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
             connection.terminate()
 
-    async def _open(self) -> "asyncpg.Connection[asyncpg.Record]":
+    async def _open(self) -> "Connection":
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         self._connection = None
         self._doubtful = False
-        connection = await asyncpg.connect(
+        connection: Connection = await asyncpg.connect(
             self._dsn,
             timeout=CONNECT_TIMEOUT,
             max_cached_statement_lifetime=0,
             # A demoted or lagging server must not take writes for a moment after a failover.
-            target_session_attrs="read-write",
+            target_session_attrs=SessionAttribute.read_write,
             server_settings={"application_name": f"hookline {self._name}"},
         )
         connection.add_log_listener(self._on_log)
