@@ -21,9 +21,8 @@ class Identity:
     shard: Shard
     event_id: UUID
     lineage: UUID
-    """Shared by all revisions of one key."""
-    revisions: tuple[UUID, UUID] | None
-    """First and last id that a revision of this lineage can have; None where a repeat is always a duplicate."""
+    """Shared by all revisions of one key: the lowest id that any of them can have. The id itself where the source
+    has no revisions."""
 
 
 class NewEvent(NamedTuple):
@@ -35,8 +34,6 @@ class NewEvent(NamedTuple):
     shard: Shard
     event_id: UUID
     lineage: UUID
-    first_revision: UUID | None
-    last_revision: UUID | None
     source: SourceName
     type: str
     ordering_key: str

@@ -1,6 +1,7 @@
-"""How a Hookline process learns that it should stop."""
+"""What every serving process needs: how it learns that it should stop, and calm garbage collection."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -29,3 +30,14 @@ class Stop:
         if not os.read(sys.stdin.fileno(), 1024):
             asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
             self._requested.set()
+
+
+def calm_garbage_collection() -> None:
+    """Let the collector look at what is new, not at what the start left behind.
+
+    Requests and deliveries make many objects and no cycles; with Python's defaults a tenth of a busy edge's time
+    goes into looking for them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)

@@ -7,7 +7,7 @@ An id is a UUIDv8 (RFC 9562, section 5.8), made of three parts:
     bytes 8 to 15  SHA-256 of (source, dedup key, body hash): the event's own part, 62 bits beside the variant
 
 So all revisions of one key are neighbours in the ledger's primary key, and whether an event is a revision is a
-look at one leaf of an index that is there anyway (docs/decisions/0002-event-id.md).
+look at one entry of an index that is there anyway (docs/decisions/0002-event-id.md).
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,17 @@ from uuid import UUID
 
 from hookline.model import Identity, Shard
 
-_VERSION = 0x80
-_VARIANT = 0x80
-_FIRST_OWN_PART = bytes([_VARIANT]) + bytes(7)
-_LAST_OWN_PART = bytes([_VARIANT | 0x3F]) + bytes([0xFF] * 7)
+_LOWEST_OWN_PART = 0x8000_0000_0000_0000
+"""Of ids with the same first half the lowest: nothing but the variant."""
 
 
-def join(parts: Sequence[bytes]) -> bytes:
-    """Join parts so that no two different lists give the same bytes.
+def join(parts: Sequence[str]) -> str:
+    """Join parts so that no two different lists give the same text.
 
-    Each part is written as a netstring (https://cr.yp.to/proto/netstrings.txt): its length, a colon, its bytes,
-    a comma. Bare concatenation would make ("ab", "c") and ("a", "bc") the same key.
+    Each part is written as a netstring (https://cr.yp.to/proto/netstrings.txt), with its length in characters: the
+    length, a colon, the part, a comma. Bare concatenation would make ("ab", "c") and ("a", "bc") the same key.
     """
-    return b"".join([b"%d:%b," % (len(part), part) for part in parts])
+    return "".join([f"{len(part)}:{part}," for part in parts])
 
 
 def identify(
@@ -49,28 +47,20 @@ def identify(
         ordering_key: Events with the same key share a shard; "" spreads events over the shards by their key.
         shards: How many shards the database was initialised with.
     """
-    key = join([source.encode(), *[part.encode() for part in dedup_key]])
-    lineage_digest = sha256(key).digest()
-    if ordering_key:
-        shard = sha256(join([source.encode(), ordering_key.encode()])).digest()[0] % shards
-    else:
-        shard = lineage_digest[31] % shards
-    lineage_part = (
-        bytes([shard]) + lineage_digest[:5] + _mark(lineage_digest[5], _VERSION, 0x0F) + lineage_digest[6:7]
-    )
-    own_digest = lineage_digest[8:] if body_sha256 is None else sha256(key + body_sha256).digest()
-    own_part = _mark(own_digest[0], _VARIANT, 0x3F) + own_digest[1:8]
-    lineage_own_part = _mark(lineage_digest[8], _VARIANT, 0x3F) + lineage_digest[9:16]
-    return Identity(
-        shard=Shard(shard),
-        event_id=UUID(bytes=lineage_part + own_part),
-        lineage=UUID(bytes=lineage_part + lineage_own_part),
-        revisions=None
-        if body_sha256 is None
-        else (UUID(bytes=lineage_part + _FIRST_OWN_PART), UUID(bytes=lineage_part + _LAST_OWN_PART)),
-    )
+    key = join((source, *dedup_key)).encode()
+    digest = sha256(key).digest()
+    chooses_shard = sha256(join((source, ordering_key)).encode()).digest() if ordering_key else digest[::-1]
+    shard = chooses_shard[0] % shards
+    own_digest = digest[8:] if body_sha256 is None else sha256(key + body_sha256).digest()
+    first_half = (shard << 56) | (_number(digest) >> 8)
+    # Version 8 and the variant of RFC 9562 take the places of the digests' bits there.
+    first_half = (first_half & ~0xF000) | 0x8000
+    own_part = (_number(own_digest) >> 2) | _LOWEST_OWN_PART
+    event_id = UUID(int=(first_half << 64) | own_part)
+    lineage = event_id if body_sha256 is None else UUID(int=(first_half << 64) | _LOWEST_OWN_PART)
+    return Identity(shard=Shard(shard), event_id=event_id, lineage=lineage)
 
 
-def _mark(byte: int, mark: int, mask: int) -> bytes:
-    """Put a UUID's version or variant into the high bits of a byte."""
-    return bytes([mark | (byte & mask)])
+def _number(digest: bytes) -> int:
+    """The first eight bytes as a number."""
+    return int.from_bytes(digest[:8])

@@ -11,8 +11,9 @@ import uvicorn
 from hookline import address
 from hookline.config import Settings
 from hookline.edge.app import create_app, read_shards
+from hookline.edge.protocol import GatheringProtocol
 from hookline.errors import ConfigError
-from hookline.process import Stop
+from hookline.process import Stop, calm_garbage_collection
 from hookline.telemetry.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +45,8 @@ async def serve(settings: Settings) -> None:
     server = _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=GatheringProtocol,
+            proxy_headers=False,  # nobody asks for the client's address
             ws="none",
             lifespan="on",
             access_log=False,
@@ -54,6 +56,7 @@ async def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=_DRAIN,
         )
     )
+    calm_garbage_collection()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     _log.info(
         "edge listening",

@@ -104,13 +104,10 @@ class WebhookEndpoint:
             shards=self._shards,
         )
         trace.identified(identity.event_id, envelope.type, len(body))
-        first, last = identity.revisions or (None, None)
         event = NewEvent(
             shard=identity.shard,
             event_id=identity.event_id,
             lineage=identity.lineage,
-            first_revision=first,
-            last_revision=last,
             source=source.name,
             type=envelope.type,
             ordering_key=envelope.ordering_key,

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from hookline.config import Settings
 from hookline.errors import ConfigError
 from hookline.model import SubscriptionName
-from hookline.process import Stop
+from hookline.process import Stop, calm_garbage_collection
 from hookline.relay.service import DeliveryService
 from hookline.relay.subscribers import Subscribers
 from hookline.relay.wakeup import Wakeup
@@ -67,6 +67,7 @@ async def serve(settings: Settings) -> None:
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     where = settings.relay.grpc.rpartition(":")[0]
     _log.info("relay listening", grpc=f"{where}:{port}", owner=owner)
+    calm_garbage_collection()
     try:
         await stop.wait()
     finally:

@@ -60,5 +60,4 @@ class Begini:
         # Postgres has no NUL in text; an empty field tells nothing apart.
         if not all(0 < len(field) <= _LONGEST_FIELD and "\0" not in field for field in fields):
             return None
-        subject = (envelope.integration_id.encode(), envelope.uid.encode())
-        return Envelope(type=envelope.event.type, dedup_key=fields, ordering_key=join(subject).decode())
+        return Envelope(type=envelope.event.type, dedup_key=fields, ordering_key=join(fields[:2]))

@@ -4,7 +4,7 @@
 -- A function, because each statement in it takes a fresh snapshot: the search for earlier revisions must see
 -- what was committed while this call waited for the locks.
 CREATE FUNCTION hookline.ingest(
-    shards smallint[], ids uuid[], lineages uuid[], lineage_lows uuid[], lineage_highs uuid[],
+    shards smallint[], ids uuid[], lineages uuid[],
     sources text[], types text[], ordering_keys text[], received_ats timestamptz[],
     traceparents text[], tracestates text[], body_sha256s bytea[], headerses json[], bodies bytea[]
 ) RETURNS TABLE (place bigint, new_seq bigint, is_revision boolean)
@@ -25,9 +25,9 @@ BEGIN
     -- The batch as rows.
     WITH input AS MATERIALIZED (
         SELECT *
-          FROM unnest(shards, ids, lineages, lineage_lows, lineage_highs, sources, types, ordering_keys,
+          FROM unnest(shards, ids, lineages, sources, types, ordering_keys,
                       received_ats, traceparents, tracestates, body_sha256s, headerses, bodies)
-               WITH ORDINALITY AS i (shard, id, lineage, lineage_low, lineage_high, source, type, ordering_key,
+               WITH ORDINALITY AS i (shard, id, lineage, source, type, ordering_key,
                                      received_at, traceparent, tracestate, body_sha256, headers, body, place)
     ),
     -- The ledger decides what is new. Rows are numbered in order of arrival.
@@ -36,11 +36,14 @@ BEGIN
                (id, lineage, seq, received_at, size, shard, revision, body_sha256, source, type, ordering_key,
                 traceparent, tracestate)
         SELECT i.id, i.lineage, nextval('hookline.outbox_seq'), i.received_at, octet_length(i.body), i.shard,
-               -- Ids of one lineage are neighbours in the primary key. NULL bounds: this source has no revisions.
-               i.lineage_low IS NOT NULL AND EXISTS (
-                   SELECT FROM hookline.events AS earlier
-                    WHERE earlier.shard = i.shard AND earlier.id BETWEEN i.lineage_low AND i.lineage_high
-                      AND earlier.lineage = i.lineage),
+               -- A lineage is the lowest id of its events: the next entry of the primary key tells.
+               EXISTS (
+                   SELECT
+                     FROM (SELECT earlier.lineage FROM hookline.events AS earlier
+                            WHERE earlier.shard = i.shard AND earlier.id >= i.lineage
+                            ORDER BY earlier.id
+                            LIMIT 1) AS next
+                    WHERE next.lineage = i.lineage),
                i.body_sha256, i.source, i.type, i.ordering_key, i.traceparent, i.tracestate
           FROM input AS i
          ORDER BY i.place

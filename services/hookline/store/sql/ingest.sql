@@ -1,6 +1,6 @@
 -- ingest: write a batch; answers (place, seq, revision) of what was new
 SELECT place, new_seq, is_revision
-  FROM hookline.ingest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+  FROM hookline.ingest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- ensure_segments: create the outbox segments that the coming events need
 SELECT hookline.ensure_segments($1);
