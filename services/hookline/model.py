@@ -19,8 +19,9 @@ class Identity:
     """Who an event is, computed from the webhook and never drawn."""
 
     shard: Shard
-    event_id: UUID
-    lineage: UUID
+    event_id: bytes
+    """The 16 bytes of a UUID."""
+    lineage: bytes
     """Shared by all revisions of one key: the lowest id that any of them can have. The id itself where the source
     has no revisions."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 from collections import deque
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import grpc
 from opentelemetry import context as current_context
-from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from hookline.client.delivery import Delivery
 from hookline.client.errors import SubscriptionRefused
@@ -24,6 +25,8 @@ from hookline.v1.delivery_pb2_grpc import DeliveryServiceStub
 
 if TYPE_CHECKING:
     from hookline.v1.delivery_pb2_grpc import DeliveryServiceAsyncStub
+
+_log = logging.getLogger("hookline.client")
 
 _FATAL = frozenset(
     {
@@ -184,6 +187,7 @@ class Consumer:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(_is_transient),
                 wait=wait_random_exponential(multiplier=0.1, max=_LONGEST_PAUSE),
+                before_sleep=self._say_unreachable,
                 reraise=True,
             ):
                 with attempt:
@@ -191,6 +195,15 @@ class Consumer:
         except grpc.aio.AioRpcError as error:
             raise _refusal(error) from None
         return stream
+
+    def _say_unreachable(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        why = (
+            f"{error.code().name}: {error.details()}"
+            if isinstance(error, grpc.aio.AioRpcError)
+            else "no answer"
+        )
+        _log.warning("relay %s can't be reached (%s); trying again", self._target, why)
 
     def _on_deliveries(self, deliveries: Sequence[pb.Delivery]) -> None:
         if not self._closing and not self._draining:

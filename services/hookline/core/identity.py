@@ -12,10 +12,11 @@ look at one entry of an index that is there anyway (docs/decisions/0002-event-id
 
 from collections.abc import Sequence
 from hashlib import sha256
-from uuid import UUID
+from struct import Struct
 
 from hookline.model import Identity, Shard
 
+_HALVES = Struct(">QQ")
 _LOWEST_OWN_PART = 0x8000_0000_0000_0000
 """Of ids with the same first half the lowest: nothing but the variant."""
 
@@ -56,8 +57,8 @@ def identify(
     # Version 8 and the variant of RFC 9562 take the places of the digests' bits there.
     first_half = (first_half & ~0xF000) | 0x8000
     own_part = (_number(own_digest) >> 2) | _LOWEST_OWN_PART
-    event_id = UUID(int=(first_half << 64) | own_part)
-    lineage = event_id if body_sha256 is None else UUID(int=(first_half << 64) | _LOWEST_OWN_PART)
+    event_id = _HALVES.pack(first_half, own_part)
+    lineage = event_id if body_sha256 is None else _HALVES.pack(first_half, _LOWEST_OWN_PART)
     return Identity(shard=Shard(shard), event_id=event_id, lineage=lineage)
 
 

@@ -38,6 +38,11 @@ class Window:
     def __repr__(self) -> str:
         return f"<events={self.events}/{self.limit.events} bytes={self.bytes}/{self.limit.bytes}>"
 
+    @property
+    def free_events(self) -> int:
+        """How many more events it has room for; negative after it was made smaller."""
+        return self.limit.events - self.events
+
     def fits(self, size: int) -> bool:
         """Whether one more event of `size` bytes may be handed out. An oversized event fits alone."""
         if self.events >= self.limit.events:

@@ -101,7 +101,9 @@ class Stack:
                     )
                 with attempt:
                     (await client.get(f"http://{self.http}/readyz")).raise_for_status()
-                    await health.Check(health_pb2.HealthCheckRequest(service="hookline.v1.DeliveryService"))
+                    await health.Check(  # type: ignore[attr-defined]  # the stubs know none of its methods
+                        health_pb2.HealthCheckRequest(service="hookline.v1.DeliveryService")
+                    )
 
 
 def _free_ports(count: int) -> list[int]:

@@ -21,7 +21,7 @@ class Intake:
         max_events: How many events may wait, those being committed included.
         max_bytes: How many bytes of bodies may wait.
         commit_deadline: The longest that one transaction may take.
-        on_commit: Called after each commit, to wake relays.
+        on_commit: Called after each commit with its number of events, to wake relays.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Intake:
         max_events: int,
         max_bytes: int,
         commit_deadline: timedelta,
-        on_commit: Callable[[], None],
+        on_commit: Callable[[int], None],
     ) -> None:
         self._sessions = [Session(dsn, name=f"edge writer {number}") for number in range(writers)]
         self._writers = [

@@ -51,14 +51,6 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         message = await receive()
 
 
-def header(headers: Headers, name: bytes) -> bytes | None:
-    """The first header line of that name."""
-    for candidate, value in headers:
-        if candidate == name:
-            return value
-    return None
-
-
 def keep(headers: Headers) -> str:
     """The headers that are stored with the event, as JSON. Latin-1 maps every byte to the character of its number."""
     return msgspec.json.encode(

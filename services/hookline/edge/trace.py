@@ -6,7 +6,6 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, set_span_in_context
 
 from hookline.edge.answers import Answer
-from hookline.edge.request import header
 from hookline.edge.schemes.scheme import Headers
 from hookline.telemetry.context import decode, encode, unsampled
 from hookline.telemetry.tracing import Tracing
@@ -45,7 +44,7 @@ class SampledRequestTrace(RequestTrace):
         self._tracing = tracing
         self._source = source
         # A new root: the sender's context is untrusted, so it is linked and never continued.
-        inbound = decode((header(headers, b"traceparent") or b"").decode("latin-1"))
+        inbound = decode(dict(headers).get(b"traceparent", b"").decode("latin-1"))
         self._server = tracing.tracer.start_span(
             "POST /v1/webhooks/{source}",
             context=Context(),

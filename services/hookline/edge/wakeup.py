@@ -11,8 +11,10 @@ from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.store.ingest import notify
 from hookline.store.session import Session
 
-_SPACING = 0.003
-"""Seconds between two hints."""
+_QUIET_SPACING = 0.003
+_BUSY_SPACING = 0.010
+_BUSY_EVENTS = 10
+"""Seconds between two hints. Where many events come at once relays gather them anyway, and need fewer hints."""
 _WITHIN = timedelta(seconds=2)
 
 
@@ -22,9 +24,11 @@ class Wakeup:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._committed = asyncio.Event()
+        self._events = 0
 
-    def committed(self) -> None:
-        """Note a commit."""
+    def committed(self, events: int) -> None:
+        """Note a commit of so many events."""
+        self._events += events
         self._committed.set()
 
     async def run(self) -> None:
@@ -33,10 +37,11 @@ class Wakeup:
             while True:
                 await self._committed.wait()
                 self._committed.clear()
+                busy, self._events = self._events >= _BUSY_EVENTS, 0
                 try:
                     await notify(self._session, within=_WITHIN)
                 except (DatabaseUnavailable, StatementRefused):
                     await asyncio.sleep(1)
-                await asyncio.sleep(_SPACING)
+                await asyncio.sleep(_BUSY_SPACING if busy else _QUIET_SPACING)
         finally:
             await self._session.close()

@@ -38,7 +38,7 @@ class Writer:
     """
 
     def __init__(
-        self, session: Session, *, commit_deadline: timedelta, on_commit: Callable[[], None]
+        self, session: Session, *, commit_deadline: timedelta, on_commit: Callable[[int], None]
     ) -> None:
         self._session = session
         self._commit_deadline = commit_deadline
@@ -112,7 +112,7 @@ class Writer:
                 for (_, future), outcome in zip(batch, outcomes, strict=True):
                     if not future.done():
                         future.set_result(outcome)
-                self._on_commit()
+                self._on_commit(len(batch))
                 return
 
     async def _commit(self, events: list[NewEvent]) -> list[Outcome]:

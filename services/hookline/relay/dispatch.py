@@ -27,8 +27,13 @@ _log = structlog.get_logger(__name__)
 READ_AHEAD_EVENTS = 2_000
 READ_AHEAD_BYTES = 16 * 1024 * 1024
 """What may wait in memory for a free window, so that consumers need not wait for the database."""
-_SPACING = 0.002
-"""Seconds between two looks at the log near its head: events of that time share one."""
+_QUIET_SPACING = 0.002
+_BUSY_SPACING = 0.010
+_BUSY_EVENTS = 10
+"""Seconds between two looks at the log near its head: events of that time share one. A look costs the same whether it
+finds one event or a hundred, so where it finds many the next may wait for more."""
+_AFTER_ERROR = 0.2
+"""Seconds until the log is looked at again after an error."""
 _PORTION = 100
 """Events given to one stream before the next has its turn."""
 
@@ -184,10 +189,13 @@ class Dispatcher:
         now = asyncio.get_running_loop().time()
         held_back: list[Delivery] = []
         while self._ready:
-            stream = max(self._streams, key=lambda s: s.window.limit.events - s.window.events, default=None)
-            if stream is None or not (portion := self._take_portion(stream, now, held_back)):
+            size = self._ready[0].size
+            fitting = [stream for stream in self._streams if stream.window.fits(size)]
+            if not fitting:
                 break
-            stream.send(portion)
+            stream = max(fitting, key=lambda candidate: candidate.window.free_events)
+            if portion := self._take_portion(stream, now, held_back):
+                stream.send(portion)
         self._ready.extendleft(reversed(held_back))
 
     def _take_portion(self, stream: Stream, now: float, held_back: list[Delivery]) -> list[Delivery]:
@@ -208,7 +216,8 @@ class Dispatcher:
             delivery.stream = stream
             delivery.attempt += 1
             delivery.deadline = now + self._ack_deadline
-            self.traces.handed_out(delivery, stream.consumer)
+            if self.traces.is_recording:
+                self.traces.handed_out(delivery, stream.consumer)
             portion.append(delivery)
         return portion
 
@@ -247,18 +256,19 @@ class Dispatcher:
         """Keep a little ahead of the windows."""
         while True:
             self._work.clear()
-            more = False
+            found, more = 0, False
             if self._has_room():
                 try:
-                    more = await self._read()
+                    found, more = await self._read()
                 except (DatabaseUnavailable, StatementRefused) as error:
                     _log.warning("log not read", subscription=self.subscription.name, reason=str(error))
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(_AFTER_ERROR)
                     continue
+            # Also when nothing was read: a lease that had to be renewed first may be valid again.
+            self._hand_out()
             if more and self._has_room():
                 continue
-            # Near the head: gather what is committed meanwhile, then wait for a hint or look again.
-            await asyncio.sleep(_SPACING)
+            await asyncio.sleep(_BUSY_SPACING if found >= _BUSY_EVENTS else _QUIET_SPACING)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll):
                     await self._work.wait()
@@ -271,7 +281,8 @@ class Dispatcher:
             and self._ready_bytes < READ_AHEAD_BYTES
         )
 
-    async def _read(self) -> bool:
+    async def _read(self) -> tuple[int, bool]:
+        """Read once; answers how many events were found, and whether more are known to wait."""
         found, more = await self._reader.read(
             self._ownership.shards,
             events=READ_AHEAD_EVENTS - len(self._ready),
@@ -286,8 +297,7 @@ class Dispatcher:
             else:
                 shard.progress.settle(event.seq)
                 self._settler.skip(shard)
-        self._hand_out()
-        return more
+        return len(found), more
 
     async def _expire_loop(self) -> None:
         """Hand out again what was not settled by its deadline."""

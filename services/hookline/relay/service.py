@@ -114,7 +114,9 @@ class DeliveryService(DeliveryServiceServicer):
             messages = await stream.next_messages(silence=silence)
             if stream.aborted is not None:
                 raise unavailable("RELAY_STOPPED", f"{stream.aborted}; connect again")
-            for message in messages or [_heartbeat(dispatcher)]:
+            if messages is None:
+                messages = [_heartbeat(dispatcher)]
+            for message in messages:
                 await context.write(message)
                 stream.note_written(message)
 
@@ -145,7 +147,7 @@ def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBatch) -
             acked[found] = settlement
 
     def confirm(committed: list[Delivery], lost: list[Delivery]) -> None:
-        for delivery in committed:
+        for delivery in committed if dispatcher.traces.is_recording else ():
             dispatcher.traces.settled(delivery, "ack", acked[delivery].traceparent, arrived_at=arrived_at)
         for delivery in lost:
             fail(acked[delivery].token, _Reason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN)

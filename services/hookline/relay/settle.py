@@ -12,8 +12,11 @@ from hookline.store.session import Session
 
 _log = structlog.get_logger(__name__)
 
-_SPACING = 0.005
-"""Seconds between two commits under load: settlements of that time share one. The first never waits."""
+_QUIET_SPACING = 0.002
+_BUSY_SPACING = 0.015
+_BUSY_EVENTS = 10
+"""Seconds between two commits: settlements of that time share one, and where there are many the next may wait for
+more. The first never waits."""
 _IDLE_FLUSH = 1.0
 """Seconds after which positions are written that moved without a settlement, past events that nobody wants."""
 
@@ -62,14 +65,15 @@ class Settler:
                 if not self._moved:
                     continue
             self._wake.clear()
-            await self._flush()
-            await asyncio.sleep(_SPACING)
+            settled = await self._flush()
+            await asyncio.sleep(_BUSY_SPACING if settled >= _BUSY_EVENTS else _QUIET_SPACING)
 
     async def drained(self) -> None:
         """Wait until every settlement that was given is committed and confirmed."""
         await self._idle.wait()
 
-    async def _flush(self) -> None:
+    async def _flush(self) -> int:
+        """Commit what was gathered; answers how many settlements that were."""
         acked, self._acked = self._acked, []
         moved, self._moved = self._moved, set()
         for deliveries, _ in acked:
@@ -91,3 +95,4 @@ class Settler:
             confirm(committed, lost)
         if not self._acked:
             self._idle.set()
+        return sum(len(deliveries) for deliveries, _ in acked)

@@ -14,6 +14,8 @@ from hookline.v1.delivery_pb2 import (
     SubscribeResponse,
 )
 
+_AT_ONCE = wire.MAX_MESSAGE_EVENTS
+
 
 class Stream:
     """What the relay knows of one consumer.
@@ -82,16 +84,18 @@ class Stream:
         self.aborted = reason
         self._wake.set()
 
-    async def next_messages(self, *, silence: float) -> list[SubscribeResponse]:
-        """Wait for what is to be written; nothing after `silence` seconds."""
+    async def next_messages(self, *, silence: float) -> list[SubscribeResponse] | None:
+        """Wait for what is to be written; None after `silence` seconds."""
         try:
             async with asyncio.timeout(silence):
                 await self._wake.wait()
         except TimeoutError:
-            return []
-        self._wake.clear()
+            return None
         others, self._others = self._others, []
-        deliveries, self._deliveries = self._deliveries, []
+        # One message's worth at a time: the event loop has other streams to serve.
+        deliveries, self._deliveries = self._deliveries[:_AT_ONCE], self._deliveries[_AT_ONCE:]
+        if not self._deliveries:
+            self._wake.clear()
         # What was taken back before it was written is somebody else's now, or here a second time.
         mine = [d for d in dict.fromkeys(deliveries) if d.stream is self and not d.settled]
         return [*others, *wire.messages(mine, self._tokens)]

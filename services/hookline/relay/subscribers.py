@@ -18,6 +18,9 @@ from hookline.store.session import Session
 from hookline.telemetry.tracing import Tracing
 
 _WITHIN = timedelta(seconds=5)
+_LINGER = 2.0
+"""Seconds that a subscription without consumers keeps its shards: one that reconnects finds its leases as they were, so
+that the acks it still owes count."""
 
 
 class Subscribers:
@@ -87,6 +90,8 @@ class Subscribers:
 
     async def close(self) -> None:
         """Stop what is left."""
+        for task in self._closing:
+            task.cancel()
         async with self._lock:
             for dispatcher in list(self._dispatchers.values()):
                 await self._stop(dispatcher)
@@ -115,6 +120,7 @@ class Subscribers:
         return dispatcher
 
     async def _close_unused(self, dispatcher: Dispatcher) -> None:
+        await asyncio.sleep(_LINGER)
         async with self._lock:
             if dispatcher in self._streams.values():
                 return

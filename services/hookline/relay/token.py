@@ -1,7 +1,7 @@
 """The opaque token that names a delivery in a settlement."""
 
-from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 from zlib import crc32
 
 from hookline.model import Seq, Shard, SubscriptionName
@@ -10,8 +10,7 @@ _LAYOUT = Struct(">BIHQQI")
 _VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """What a token says."""
 
     shard: Shard

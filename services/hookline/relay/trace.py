@@ -15,6 +15,11 @@ class DeliveryTraces:
         self._tracing = tracing
         self._subscription = subscription
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether spans go anywhere at all."""
+        return self._tracing.is_exporting
+
     def handed_out(self, delivery: Delivery, consumer: str) -> None:
         """Start `deliver` below the context that is stored with the event."""
         event = delivery.event

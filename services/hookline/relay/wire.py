@@ -1,6 +1,6 @@
 """Put deliveries into messages."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -17,25 +17,24 @@ _headers = msgspec.json.Decoder(list[tuple[str, str]])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def messages(deliveries: Iterable[Delivery], tokens: TokenCodec) -> Iterator[pb.SubscribeResponse]:
+def messages(deliveries: Iterable[Delivery], tokens: TokenCodec) -> list[pb.SubscribeResponse]:
     """Pack deliveries into as few messages as the limits allow."""
-    batch: list[pb.Delivery] = []
-    size = 0
+    packed: list[pb.SubscribeResponse] = []
+    count = size = 0
     for delivery in deliveries:
-        if batch and (len(batch) >= MAX_MESSAGE_EVENTS or size + delivery.size > MAX_MESSAGE_BYTES):
-            yield pb.SubscribeResponse(deliveries=pb.DeliveryBatch(deliveries=batch))
-            batch, size = [], 0
-        batch.append(message(delivery, tokens))
+        if not packed or count >= MAX_MESSAGE_EVENTS or size + delivery.size > MAX_MESSAGE_BYTES:
+            packed.append(pb.SubscribeResponse())
+            count = size = 0
+        _add(packed[-1].deliveries, delivery, tokens)
+        count += 1
         size += delivery.size
-    if batch:
-        yield pb.SubscribeResponse(deliveries=pb.DeliveryBatch(deliveries=batch))
+    return packed
 
 
-def message(delivery: Delivery, tokens: TokenCodec) -> pb.Delivery:
-    """One delivery as a message."""
+def _add(batch: pb.DeliveryBatch, delivery: Delivery, tokens: TokenCodec) -> None:
+    """Make the message in its place: a message that is put into another is copied."""
     event = delivery.event
-    context = delivery.traceparent or event.traceparent
-    result = pb.Delivery(
+    message = batch.deliveries.add(
         token=tokens.encode(event.shard, delivery.shard.epoch, event.seq, delivery.attempt),
         event_id=str(event.event_id),
         source=event.source,
@@ -44,12 +43,13 @@ def message(delivery: Delivery, tokens: TokenCodec) -> pb.Delivery:
         body=event.body,
         attempt=delivery.attempt,
         revision=event.revision,
-        traceparent=context,
+        traceparent=delivery.traceparent or event.traceparent,
         tracestate=event.tracestate,
     )
     since = event.received_at - _EPOCH
-    result.received_at.seconds = since.days * 86_400 + since.seconds
-    result.received_at.nanos = since.microseconds * 1000
+    received_at = message.received_at
+    received_at.seconds = since.days * 86_400 + since.seconds
+    received_at.nanos = since.microseconds * 1000
+    add = message.headers.add
     for name, value in _headers.decode(event.headers):
-        result.headers.add(name=name, value=value)
-    return result
+        add(name=name, value=value)

@@ -58,6 +58,7 @@ class Begini:
             return None
         fields = (envelope.integration_id, envelope.uid, envelope.event.type)
         # Postgres has no NUL in text; an empty field tells nothing apart.
-        if not all(0 < len(field) <= _LONGEST_FIELD and "\0" not in field for field in fields):
-            return None
+        for field in fields:
+            if not 0 < len(field) <= _LONGEST_FIELD or "\0" in field:
+                return None
         return Envelope(type=envelope.event.type, dedup_key=fields, ordering_key=join(fields[:2]))
