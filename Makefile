@@ -54,6 +54,7 @@ check: $(READY) ## Format, lint, types, architecture, contracts, generated code
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	MYPYPATH=services:tests $(BIN)/mypy --package bench
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code

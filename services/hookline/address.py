@@ -22,6 +22,6 @@ def parse(text: str) -> Address:
         ValueError: It isn't one of these.
     """
     parts = urlsplit(f"//{text}")
-    if parts.port is None or parts.path or parts.username:
+    if parts.port is None or parts.netloc != text or parts.username:
         raise ValueError('must be an address such as "127.0.0.1:8080" or "[::]:8080"')
     return Address(parts.hostname or "0.0.0.0", parts.port)  # noqa: S104  (":8080" asks for it)

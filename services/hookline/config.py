@@ -5,6 +5,7 @@ Values come from, first wins: command line, environment (`HOOKLINE_DATABASE_URL`
 """
 
 import os
+import re
 import tomllib
 from datetime import timedelta
 from difflib import get_close_matches
@@ -12,13 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from hookline import address
 from hookline.errors import ConfigError
 
 DEFAULT_FILE = Path("hookline.toml")
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""A field name (RFC 9110, section 5.6.2)."""
+_NOT_A_TABLE = frozenset({"model_type", "model_attributes_type", "dict_type"})
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -28,13 +32,22 @@ def _duration(value: object) -> object:
         for unit in ("ms", "s", "m", "h", "d"):
             number = value.removesuffix(unit)
             if number != value and number.replace(".", "", 1).isdecimal():
-                return timedelta(seconds=float(number) * _UNITS[unit])
+                seconds = float(number) * _UNITS[unit]
+                if seconds > timedelta.max.total_seconds():
+                    raise ValueError("is longer than any clock counts")
+                return timedelta(seconds=seconds)
     return value
 
 
 def _positive(value: timedelta) -> timedelta:
     if value <= timedelta(0):
         raise ValueError("must be longer than zero")
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not _HEADER.fullmatch(value):
+        raise ValueError('must be the name of a header, such as "X-Signature"')
     return value
 
 
@@ -59,7 +72,7 @@ class Source(_Section):
     scheme: Literal["begini"]
     secrets: tuple[str, ...] = Field(min_length=1)
     """References, never the secrets themselves: "env:NAME" or "file:PATH". Any of them verifies."""
-    header: str | None = None
+    header: Annotated[str, AfterValidator(_header_name)] | None = None
     """Name of the signature header, where it differs from the scheme's."""
     algorithm: Literal["sha256", "sha512"] | None = None
     """The HMAC's hash, where it differs from the scheme's."""
@@ -226,30 +239,58 @@ def load(file: Path | None = None) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(where, detail) for detail in error.errors())) from None
+    except SettingsError as error:
+        # Says which field; a value that should have been JSON is not repeated.
+        raise ConfigError(f"the environment: {error}; a table is given as JSON") from None
 
 
 def _explain(where: str, detail: Any) -> str:
     """One mistake: the file, the key, the value on that line, and the fix."""
     key = ".".join(str(part) for part in detail["loc"] if part != "[key]")
-    kind, context = detail["type"], detail.get("ctx", {})
-    # A secret may have been written where a reference belongs, and a URL holds a password.
-    hidden = "secrets" in key or key.endswith("url")
-    value = "" if hidden or kind == "missing" else f" = {detail['input']!r}"
+    variable = _variable(detail["loc"])
+    where = f"environment variable {variable}" if variable else where
+    value = f" = {detail['input']!r}" if _may_be_shown(key, detail) else ""
+    return f"{where}: {key}{value}: {_advice(key, detail)}"
+
+
+def _may_be_shown(key: str, detail: Any) -> bool:
+    """Whether a value may be repeated: a secret may stand where a reference or a table belongs, and in a URL."""
+    if "secrets" in key or key.endswith("url") or detail["type"] in ("missing", "extra_forbidden"):
+        return False
+    return detail["type"] not in _NOT_A_TABLE or isinstance(detail["input"], int | float)
+
+
+def _advice(key: str, detail: Any) -> str:
+    """What is wrong with a value, and how to mend it."""
+    kind = detail["type"]
     if kind == "extra_forbidden":
         known = _known_keys(detail["loc"])
         close = get_close_matches(str(detail["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
-        return f"{where}: {key}: no such setting; {hint}"
-    if kind == "literal_error":
-        return f"{where}: {key}{value}: must be one of {context['expected']}"
-    if kind == "missing":
-        return f"{where}: {key}: is missing; add it"
-    if kind == "string_pattern_mismatch":
-        return f"{where}: {key}{value}: use lower-case letters, digits, '-' and '_', with a letter or digit first"
+        return (
+            f"no such setting; did you mean {close[0]!r}?"
+            if close
+            else f"no such setting; known here: {', '.join(known)}"
+        )
     if kind.startswith("time_delta"):
-        return f'{where}: {key}{value}: must be a duration such as "250ms", "30s", "5m" or "2h"'
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{where}: {key}{value}: {message[0].lower()}{message[1:]}"
+        return 'must be a duration such as "250ms", "30s", "5m" or "2h"'
+    if kind in _NOT_A_TABLE:
+        return f"must be a table; write its settings under [{key}]"
+    message: str = detail["msg"].removeprefix("Value error, ")
+    advice = {
+        "literal_error": f"must be one of {detail.get('ctx', {}).get('expected')}",
+        "missing": "is missing; add it",
+        "string_pattern_mismatch": "use lower-case letters, digits, '-' and '_', with a letter or digit first",
+    }
+    return advice.get(kind, message[:1].lower() + message[1:])
+
+
+def _variable(location: tuple[str | int, ...]) -> str | None:
+    """The environment variable that a value came from, if it did."""
+    for length in range(len(location), 0, -1):
+        name = "HOOKLINE_" + "__".join(str(part) for part in location[:length]).upper()
+        if name in os.environ:
+            return name
+    return None
 
 
 def _known_keys(location: tuple[str | int, ...]) -> list[str]:

@@ -12,6 +12,7 @@ In reading order:
     pgbench            a ruler: the same two rows per transaction, from C
     loadgen            pre-signed webhooks over 64 connections, in a process of its own
     trivial            a server that does nothing, to measure the load generator
+    neighbours         what else runs on this machine meanwhile
     postgres           the one server that all of this runs on
     process            starts, asks and ends processes
 """

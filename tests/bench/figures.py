@@ -72,7 +72,7 @@ def _memory(process: str) -> tuple[Figure, Figure]:
             better="less",
             digits=0,
             read=most,
-            beside=lambda _: "the most that was seen in any measure",
+            beside=lambda _: "most in any measure",
         ),
         Figure(
             name=f"rss_growth.{process}",
@@ -80,7 +80,7 @@ def _memory(process: str) -> tuple[Figure, Figure]:
             better="less",
             digits=2,
             read=growth,
-            beside=lambda _: "second half of a measure over its first half",
+            beside=lambda _: "second half over first half",
         ),
     )
 

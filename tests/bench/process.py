@@ -69,7 +69,7 @@ class Process:
         try:
             await asyncio.wait_for(self._process.wait(), _STOP)
         except TimeoutError:
-            print(f"{self.name} did not stop in {_STOP:.0f} s and was killed", file=sys.stderr)  # noqa: T201 - the bench's own output
+            print(f"{self.name} did not stop in {_STOP:.0f} s and was killed", file=sys.stderr)
         finally:
             # Also when the bench itself is cancelled while it waits.
             if self._process.returncode is None:

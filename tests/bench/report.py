@@ -28,9 +28,9 @@ _LIBRARIES = (
 def table(samples: Samples) -> Table:
     """Every figure that was measured, with its bounds, and what it was computed from."""
     made = Table(title="Hookline's figures", title_justify="left")
-    made.add_column("figure")
+    made.add_column("figure", no_wrap=True)
     for name in ("goal", "must", "measured"):
-        made.add_column(name, justify="right")
+        made.add_column(name, justify="right", no_wrap=True)
     made.add_column("verdict")
     made.add_column("computed from")
     for figure in FIGURES:

@@ -1,9 +1,10 @@
 """The run: rulers and subject take turns, so that what slows the machine for a while slows them all."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from enum import StrEnum
 
-from bench import hookline_service, pgbench
+from bench import hookline_service, neighbours, pgbench
 from bench.measures import backlog, headroom, ingest, latency, ledger, path
 from bench.naive import service as naive_service
 from bench.rig import Rig
@@ -35,8 +36,9 @@ class Runner:
 
     async def run(self) -> None:
         """Measure everything."""
-        for turn in range(1, self._rounds + 1):
-            await self._round(turn)
+        if self._only - {Measure.BACKLOG, Measure.LEDGER}:
+            for turn in range(1, self._rounds + 1):
+                await self._round(turn)
         if Measure.BACKLOG in self._only:
             await self._backlog()
         if Measure.LEDGER in self._only:
@@ -44,6 +46,7 @@ class Runner:
 
     async def _round(self, turn: int) -> None:
         rig = self._rig
+        await self._listen(turn)
         if self._only & {Measure.INGEST, Measure.PATH}:
             self._keep("pgbench", turn, await pgbench.measure(rig))
         if Measure.INGEST in self._only:
@@ -77,21 +80,32 @@ class Runner:
             self._tell(f"filling the log with {self._rig.backlog_events:,} events")
             await backlog.fill(self._rig, database)
             for turn in range(1, self._rounds + 1):
+                await self._listen(turn)
                 self._keep("hookline backlog", turn, await backlog.measure(self._rig, database, turn))
 
     async def _ledger(self) -> None:
         """The grown ledger is made once; the empty one is new in each round."""
-        async with self._rig.server.fresh_database("bench") as grown:
-            self._tell(f"filling the ledger with {self._rig.ledger_rows:,} rows")
-            await ledger.fill(self._rig, grown)
+        rig = self._rig
+        async with AsyncExitStack() as databases:
+            # All are kept to the end: to drop one is to write a checkpoint, and none may come in between.
+            grown = await databases.enter_async_context(rig.server.fresh_database("bench"))
+            self._tell(f"filling the ledger with {rig.ledger_rows:,} rows")
+            await ledger.fill(rig, grown)
             for turn in range(1, self._rounds + 1):
-                await self._fresh(
-                    "hookline empty ledger",
-                    turn,
-                    lambda database: ingest.measure(self._rig, hookline_service, database),
-                )
-                reading = await ingest.measure(self._rig, hookline_service, grown)
-                self._keep("hookline grown ledger", turn, reading)
+                await self._listen(turn)
+                empty = await databases.enter_async_context(rig.server.fresh_database("bench"))
+                for name, database in (("empty", empty), ("grown", grown)):
+                    reading = await ingest.measure(rig, hookline_service, database, settle=False)
+                    self._keep(f"hookline {name} ledger", turn, reading)
+
+    async def _listen(self, turn: int) -> None:
+        """Keep how busy the machine is with other things, and say so if that spoils what comes."""
+        reading = await neighbours.listen()
+        self.samples.add("neighbours", turn, reading)
+        if reading.value > neighbours.LOUD:
+            self._tell(
+                f"round {turn}  other programs take {reading.value:.0f}% of this machine: expect worse figures"
+            )
 
     def _keep(self, name: str, turn: int, reading: Reading) -> None:
         self.samples.add(name, turn, reading)

@@ -41,11 +41,9 @@ class Intake:
         ]
         self._max_events = max_events
         self._max_bytes = max_bytes
-        self._events = 0
-        self._bytes = 0
 
     def __repr__(self) -> str:
-        return f"<Intake events={self._events}/{self._max_events} bytes={self._bytes}/{self._max_bytes}>"
+        return f"<Intake max_events={self._max_events} max_bytes={self._max_bytes} {self._writers}>"
 
     @property
     def is_available(self) -> bool:
@@ -62,17 +60,13 @@ class Intake:
         writer = self._writers[event.shard % len(self._writers)]
         if not writer.is_available:
             raise IntakeUnavailable("the database can't be reached")
-        if self._events >= self._max_events or (self._bytes + size > self._max_bytes and self._events):
+        held_events = sum([writer.held_events for writer in self._writers])
+        held_bytes = sum([writer.held_bytes for writer in self._writers])
+        if held_events >= self._max_events or (held_events and held_bytes + size > self._max_bytes):
             raise IntakeUnavailable("too many events are waiting for their commit")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._events += 1
-        self._bytes += size
-        try:
-            writer.add((event, future))
-            return await future
-        finally:
-            self._events -= 1
-            self._bytes -= size
+        writer.add((event, future))
+        return await future
 
     async def run(self) -> None:
         """Commit until cancelled, then close the connections."""

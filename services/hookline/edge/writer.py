@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from time import monotonic
 from uuid import UUID
@@ -32,10 +32,7 @@ Ticket = tuple[NewEvent, "asyncio.Future[Outcome]"]
 
 
 class Writer:
-    """Commits the events of its shards, batch after batch, in order of arrival.
-
-    An event stays in the queue's count until its outcome is known, so the bound covers what is being committed.
-    """
+    """Commits the events of its shards, batch after batch, in order of arrival."""
 
     def __init__(
         self, session: Session, *, commit_deadline: timedelta, on_commit: Callable[[int], None]
@@ -44,11 +41,15 @@ class Writer:
         self._commit_deadline = commit_deadline
         self._on_commit = on_commit
         self._queue: deque[Ticket] = deque()
+        self.held_events = 0
+        """Events that wait or are being committed, also those whose requests gave up."""
+        self.held_bytes = 0
+        """Bytes of their bodies."""
         self._wake = asyncio.Event()
         self._lost_at: float | None = None
 
     def __repr__(self) -> str:
-        return f"<Writer queued={len(self._queue)} available={self.is_available}>"
+        return f"<Writer events={self.held_events} bytes={self.held_bytes} available={self.is_available}>"
 
     @property
     def is_available(self) -> bool:
@@ -58,6 +59,8 @@ class Writer:
     def add(self, ticket: Ticket) -> None:
         """Queue an event."""
         self._queue.append(ticket)
+        self.held_events += 1
+        self.held_bytes += len(ticket[0].body)
         self._wake.set()
 
     async def run(self) -> None:
@@ -75,6 +78,8 @@ class Writer:
                 # A mistake of ours must not end the writer, and with it every later webhook of its shards.
                 _log.exception("a batch failed unexpectedly", events=len(batch))
                 self._refuse(batch, "internal error")
+            finally:
+                self._let_go(batch)
 
     def _take(self) -> list[Ticket]:
         """The next batch. Of events with one id or lineage only the first: the next must see it committed."""
@@ -84,7 +89,7 @@ class Writer:
         while self._queue and len(batch) < MAX_BATCH_EVENTS:
             event, future = self._queue[0]
             if future.done():  # its request gave up: nobody would learn of the commit
-                self._queue.popleft()
+                self._let_go([self._queue.popleft()])
                 continue
             size += len(event.body)
             if event.lineage in lineages or (batch and size > MAX_BATCH_BYTES):
@@ -105,6 +110,7 @@ class Writer:
             except DatabaseUnavailable as error:
                 batch = await self._wait_out(batch, error, started)
             except StatementRefused as error:
+                self._found()
                 await self._isolate(batch, error)
                 return
             else:
@@ -114,6 +120,8 @@ class Writer:
                         future.set_result(outcome)
                 self._on_commit(len(batch))
                 return
+        # Nobody waits for an answer any more, so no next batch would find out that the database is back.
+        await self._reconnect()
 
     async def _commit(self, events: list[NewEvent]) -> list[Outcome]:
         try:
@@ -139,8 +147,7 @@ class Writer:
     ) -> list[Ticket]:
         """Answer what is to be tried again.
 
-        After a short outage that is what is still waited for; after a longer one nothing, and not before the
-        database is back.
+        After a short outage that is what is still waited for; after a longer one nothing, and all are refused.
         """
         if self._lost_at is None:
             self._lost_at = started
@@ -149,20 +156,29 @@ class Writer:
             await asyncio.sleep(_RETRY_PAUSE)
             return [ticket for ticket in batch if not ticket[1].done()]
         self._refuse([*batch, *self._queue], str(error))
+        self._let_go(self._queue)
         self._queue.clear()
-        while True:
+        return []
+
+    async def _reconnect(self) -> None:
+        """Come back as soon as the database does."""
+        while self._lost_at is not None:
             try:
                 await self._session.fetch("SELECT 1", within=self._commit_deadline)
             except (DatabaseUnavailable, StatementRefused):
                 await asyncio.sleep(_RETRY_PAUSE)
             else:
                 self._found()
-                return []
 
     def _found(self) -> None:
         if self._lost_at is not None:
             self._lost_at = None
             _log.info("database found again")
+
+    def _let_go(self, tickets: Iterable[Ticket]) -> None:
+        for event, _ in tickets:
+            self.held_events -= 1
+            self.held_bytes -= len(event.body)
 
     def _refuse(self, batch: list[Ticket], reason: str) -> None:
         for _, future in batch:

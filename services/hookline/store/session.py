@@ -25,6 +25,9 @@ _BROKEN = (
 )
 """SQLSTATE prefixes after which a new connection is the cure."""
 
+_CLIENT_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg raises by itself when a connection breaks; the second when it breaks at a bad moment."""
+
 _NOT_REPLICATED = "01000"
 """Warning that a cancelled COMMIT didn't wait for its synchronous standby, though it reports success."""
 
@@ -63,7 +66,7 @@ class Session:
             async with asyncio.timeout(within.total_seconds()):
                 connection = await self._open()
                 rows = await connection.fetch(statement, *args)
-        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        except (OSError, TimeoutError, *_CLIENT_ERRORS) as error:
             self.discard()
             reason = (
                 f"no answer within {within.total_seconds():g} s"
@@ -89,7 +92,7 @@ class Session:
         try:
             connection = await self._open()
             await connection.add_listener(channel, lambda *_: heard())
-        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        except (OSError, TimeoutError, *_CLIENT_ERRORS, asyncpg.PostgresError) as error:
             self.discard()
             raise DatabaseUnavailable(f"Postgres: can't listen ({type(error).__name__})") from None
 
@@ -106,7 +109,7 @@ class Session:
             return
         try:
             await connection.close(timeout=1)
-        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
+        except (OSError, TimeoutError, *_CLIENT_ERRORS, asyncpg.PostgresError):
             connection.terminate()
 
     async def _open(self) -> "Connection":
@@ -114,17 +117,30 @@ class Session:
             return self._connection
         self._connection = None
         self._doubtful = False
-        connection: Connection = await asyncpg.connect(
+        try:
+            connection = await self._connect()
+        except asyncpg.PostgresError as error:
+            # Whatever the reason, no statement was refused: there is no connection to run one on.
+            raise DatabaseUnavailable(
+                f"Postgres: no connection: {type(error).__name__} (SQLSTATE {error.sqlstate})"
+            ) from None
+        connection.add_log_listener(self._on_log)
+        self._connection = connection
+        return connection
+
+    async def _connect(self) -> "Connection":
+        return await asyncpg.connect(
             self._dsn,
             timeout=CONNECT_TIMEOUT,
             max_cached_statement_lifetime=0,
             # A demoted or lagging server must not take writes for a moment after a failover.
             target_session_attrs=SessionAttribute.read_write,
-            server_settings={"application_name": f"hookline {self._name}"},
+            server_settings={
+                "application_name": f"hookline {self._name}",
+                # A statement that waits for a lock ends when we have given it up, and its backend with it.
+                "client_connection_check_interval": "1s",
+            },
         )
-        connection.add_log_listener(self._on_log)
-        self._connection = connection
-        return connection
 
     def _on_log(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
         if message.sqlstate == _NOT_REPLICATED and message.severity == "WARNING":

@@ -5,6 +5,7 @@ Signature, answers and the meaning of the keys are from Begini's help centre (pa
 `X-Begini-Signature` and SHA-256, so header and algorithm are settings.
 """
 
+import json
 from codecs import BOM_UTF8
 from collections.abc import Sequence
 
@@ -51,14 +52,33 @@ class Begini:
 
     def read(self, body: bytes) -> Envelope | None:
         """Find uid, integration_id and event.type; None if the body isn't such an envelope."""
+        # A byte order mark is part of what is signed, not of the JSON (RFC 8259, section 8.1).
+        text = body.removeprefix(BOM_UTF8)
         try:
-            # A byte order mark is part of what is signed, not of the JSON (RFC 8259, section 8.1).
-            envelope = self._decoder.decode(body.removeprefix(BOM_UTF8))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            envelope = self._decoder.decode(text)
+        except msgspec.ValidationError:
             return None
-        fields = (envelope.integration_id, envelope.uid, envelope.event.type)
-        # Postgres has no NUL in text; an empty field tells nothing apart.
-        for field in fields:
-            if not 0 < len(field) <= _LONGEST_FIELD or "\0" in field:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            try:
+                # msgspec refuses a lone surrogate ("\\ud800") anywhere, also where it need not look. Genuine bodies
+                # hold them, when somebody's name was cut in the middle of a character.
+                envelope = msgspec.convert(json.loads(text.decode(), parse_int=_unread), _Body)
+            except (ValueError, msgspec.MsgspecError, RecursionError):
                 return None
+        fields = (envelope.integration_id, envelope.uid, envelope.event.type)
+        if not all(map(_is_storable, fields)):
+            return None
         return Envelope(type=envelope.event.type, dedup_key=fields, ordering_key=join(fields[:2]))
+
+
+def _unread(_: str) -> None:
+    """No number is of interest, and Python refuses to read a very long one."""
+
+
+def _is_storable(field: str) -> bool:
+    """Whether Postgres takes the text, which has no NUL and no surrogate in it, and it tells anything apart."""
+    return 0 < len(field) <= _LONGEST_FIELD and "\0" not in field and (field.isascii() or _is_unicode(field))
+
+
+def _is_unicode(field: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in field)

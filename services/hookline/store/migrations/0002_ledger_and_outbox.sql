@@ -49,10 +49,13 @@ DECLARE
 BEGIN
     FOR n IN current .. current + ahead LOOP
         segment := format('outbox_%s', lpad(n::text, 8, '0'));
-        CONTINUE WHEN to_regclass(format('hookline.%I', segment)) IS NOT NULL;
-        -- Two callers must not create the same segment. Checked again under the lock.
+        CONTINUE WHEN EXISTS (SELECT FROM pg_class
+                               WHERE relname = segment AND relnamespace = 'hookline'::regnamespace);
+        -- Two callers must not create the same segment: checked again under the lock, and in the catalog itself,
+        -- because to_regclass may answer from a cache that is older than the lock.
         PERFORM pg_advisory_xact_lock(hashtextextended('hookline.ensure_segments', 0));
-        CONTINUE WHEN to_regclass(format('hookline.%I', segment)) IS NOT NULL;
+        CONTINUE WHEN EXISTS (SELECT FROM pg_class
+                               WHERE relname = segment AND relnamespace = 'hookline'::regnamespace);
         -- CREATE and ATTACH, not CREATE … PARTITION OF, which would lock out every writer and reader.
         EXECUTE format('CREATE TABLE hookline.%I (LIKE hookline.outbox INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', segment);
         EXECUTE format('ALTER TABLE hookline.outbox ATTACH PARTITION hookline.%I FOR VALUES FROM (%s) TO (%s)',

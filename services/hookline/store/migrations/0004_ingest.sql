@@ -9,15 +9,13 @@ CREATE FUNCTION hookline.ingest(
     traceparents text[], tracestates text[], body_sha256s bytea[], headerses json[], bodies bytea[]
 ) RETURNS TABLE (place bigint, new_seq bigint, is_revision boolean)
 LANGUAGE plpgsql AS $$
+DECLARE
+    new_events bigint;
 BEGIN
     -- A 2xx promises durability, whatever the role's or the database's default is.
     IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
-
-    -- A transaction without an id doesn't wait for a synchronous standby. A batch of nothing but duplicates has to:
-    -- what it repeats may be committed here and not there.
-    PERFORM pg_current_xact_id();
 
     PERFORM hookline.lock_shards(shards);
 
@@ -61,5 +59,12 @@ BEGIN
     )
     SELECT i.place, new.seq, new.revision
       FROM new JOIN input AS i ON i.shard = new.shard AND i.id = new.id;
+
+    -- A transaction that writes nothing doesn't wait for a synchronous standby. A batch of nothing but duplicates
+    -- has to: what it repeats may be committed here and not there. So it writes the smallest thing there is.
+    GET DIAGNOSTICS new_events = ROW_COUNT;
+    IF new_events = 0 THEN
+        PERFORM pg_logical_emit_message(true, 'hookline', '');
+    END IF;
 END
 $$;
