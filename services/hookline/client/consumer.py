@@ -91,6 +91,7 @@ class Consumer:
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._draining = False
+        self._outer_context = current_context.get_current()
         self._held = 0
         """Deliveries that the user of this consumer has received and not settled."""
 
@@ -104,6 +105,7 @@ class Consumer:
 
     async def __aenter__(self) -> Self:
         """Begin to connect."""
+        self._outer_context = current_context.get_current()
         if self._credentials is None:
             self._channel = grpc.aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS)
         else:
@@ -150,9 +152,8 @@ class Consumer:
             await self._changed.wait()
         delivery = Delivery(self._buffer.popleft(), self._settle)
         self._held += 1
-        if (context := self._traces.start(delivery)) is not None:
-            # Current in the loop's body, until the next delivery replaces it.
-            current_context.attach(context)
+        # Current in the loop's body, until the next delivery replaces it.
+        current_context.attach(self._traces.start(delivery) or self._outer_context)
         return delivery
 
     def _settle(self, delivery: Delivery, settlement: pb.Settlement) -> PendingSettlement:

@@ -34,6 +34,7 @@ _BUSY_EVENTS = 10
 finds one event or a hundred, so where it finds many the next may wait for more."""
 _AFTER_ERROR = 0.2
 """Seconds until the log is looked at again after an error."""
+_READY_PATIENCE = 2.0
 _PORTION = 100
 """Events given to one stream before the next has its turn."""
 
@@ -97,6 +98,12 @@ class Dispatcher:
         for task in self._tasks:
             task.add_done_callback(self._on_done)
 
+    async def ready(self) -> None:
+        """Wait until every shard that was free at the start is ours, for a few seconds at the most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_READY_PATIENCE):
+                await self._ownership.attempted()
+
     async def stop(self) -> None:
         """Commit what was settled, give up the leases, and close the connections."""
         with contextlib.suppress(TimeoutError):
@@ -139,25 +146,22 @@ class Dispatcher:
         """Something may have been committed."""
         self._work.set()
 
-    def find(self, token: bytes) -> "Delivery | pb.SettlementFailureReason.ValueType":
-        """The unsettled delivery that a token names, or why there is none.
+    def find(self, token: bytes) -> "Delivery | OwnedShard | pb.SettlementFailureReason.ValueType":
+        """The unsettled delivery that a token names; its shard if it is settled already; or why there is neither.
 
-        Any hand-over of the event counts, not only the last: that it was processed doesn't become untrue because
-        its lease ended first.
+        Any hand-over of the event counts, by this relay or one before, not only the last: that it was processed
+        doesn't become untrue because its lease ended first.
         """
         named = self.tokens.decode(token)
         if named is None:
             return pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_INVALID_TOKEN
-        delivery = self._deliveries.get(named.seq)
-        if (
-            delivery is not None
-            and delivery.shard.shard == named.shard
-            and delivery.shard.epoch == named.epoch
-        ):
-            return delivery
         shard = self._ownership.shards.get(named.shard)
-        if shard is not None and shard.epoch == named.epoch and shard.progress.is_settled(named.seq):
-            return pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_ALREADY_SETTLED
+        if shard is not None and named.epoch <= shard.epoch:
+            delivery = self._deliveries.get(named.seq)
+            if delivery is not None and delivery.shard is shard:
+                return delivery
+            if shard.progress.is_settled(named.seq):
+                return shard
         return pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN
 
     def ack(self, deliveries: list[Delivery], confirm: Confirm) -> None:

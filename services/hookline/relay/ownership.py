@@ -66,6 +66,9 @@ class Ownership:
         self._on_acquired = on_acquired
         self._on_lost = on_lost
         self.shards: dict[Shard, OwnedShard] = {}
+        self._attempted = asyncio.Event()
+        self._writing = asyncio.Lock()
+        """Held while cursors are written: two statements over the same rows could wait for each other."""
 
     def __repr__(self) -> str:
         return f"<Ownership {self._subscription} shards={sorted(self.shards)}>"
@@ -83,6 +86,10 @@ class Ownership:
             else:
                 await asyncio.sleep(interval)
 
+    async def attempted(self) -> None:
+        """Wait until it was tried once to take what is free."""
+        await self._attempted.wait()
+
     async def advance(self, session: Session, shards: Iterable[OwnedShard]) -> None:
         """Write how far shards have come; those that are no longer ours are marked lost.
 
@@ -92,14 +99,15 @@ class Ownership:
         mine = [shard for shard in shards if not shard.lost]
         if not mine:
             return
-        valid_until = self._valid_until()
-        kept = await cursors.advance(
-            session,
-            self._subscription,
-            [shard.cursor() for shard in mine],
-            lease=self._lease,
-            within=self._lease,
-        )
+        async with self._writing:
+            valid_until = self._valid_until()
+            kept = await cursors.advance(
+                session,
+                self._subscription,
+                [shard.cursor() for shard in mine],
+                lease=self._lease,
+                within=self._lease,
+            )
         self._note(mine, kept, valid_until)
 
     async def release(self) -> None:
@@ -125,19 +133,21 @@ class Ownership:
         if acquired:
             _log.info("shards acquired", subscription=self._subscription, shards=len(acquired))
             self._on_acquired(acquired)
+        self._attempted.set()
 
     async def _renew(self) -> None:
         mine = list(self.shards.values())
         if not mine:
             return
-        valid_until = self._valid_until()
-        kept = await cursors.renew(
-            self._session,
-            self._subscription,
-            [(shard.shard, shard.epoch) for shard in mine],
-            lease=self._lease,
-            within=self._lease,
-        )
+        async with self._writing:
+            valid_until = self._valid_until()
+            kept = await cursors.renew(
+                self._session,
+                self._subscription,
+                [(shard.shard, shard.epoch) for shard in mine],
+                lease=self._lease,
+                within=self._lease,
+            )
         self._note(mine, kept, valid_until)
 
     def _valid_until(self) -> float:

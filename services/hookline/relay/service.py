@@ -12,6 +12,7 @@ from hookline.core.window import Limit
 from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.relay.delivery import Delivery
 from hookline.relay.dispatch import Dispatcher
+from hookline.relay.ownership import OwnedShard
 from hookline.relay.status import RpcError, abort, invalid, unavailable
 from hookline.relay.stream import Stream
 from hookline.relay.subscribers import Subscribers
@@ -132,6 +133,7 @@ def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBatch) -
     arrived_at = time_ns()
     stream.owe_confirmation()
     acked: dict[Delivery, pb.Settlement] = {}
+    repeated: list[tuple[bytes, OwnedShard]] = []
     failures: list[pb.SettlementFailure] = []
 
     def fail(token: bytes, reason: "pb.SettlementFailureReason.ValueType") -> None:
@@ -139,7 +141,9 @@ def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBatch) -
 
     for settlement in batch.settlements:
         found = dispatcher.find(settlement.token)
-        if not isinstance(found, Delivery):
+        if isinstance(found, OwnedShard):
+            repeated.append((settlement.token, found))
+        elif not isinstance(found, Delivery):
             fail(settlement.token, found)
         elif not settlement.HasField("ack"):
             fail(settlement.token, _Reason.SETTLEMENT_FAILURE_REASON_NO_VERDICT)
@@ -151,6 +155,10 @@ def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBatch) -
             dispatcher.traces.settled(delivery, "ack", acked[delivery].traceparent, arrived_at=arrived_at)
         for delivery in lost:
             fail(acked[delivery].token, _Reason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN)
+        for token, shard in repeated:
+            # By now it is known what became of the first settlement.
+            reason = "STALE_TOKEN" if shard.lost else "ALREADY_SETTLED"
+            fail(token, _Reason.Value(f"SETTLEMENT_FAILURE_REASON_{reason}"))
         stream.confirm(batch.sequence, failures)
 
     # Also without an ack: "already settled" must not be said before the first settlement is committed.

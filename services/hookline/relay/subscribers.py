@@ -15,6 +15,7 @@ from hookline.relay.trace import DeliveryTraces
 from hookline.relay.wakeup import Wakeup
 from hookline.store import subscriptions
 from hookline.store.session import Session
+from hookline.store.subscriptions import NAME
 from hookline.telemetry.tracing import Tracing
 
 _WITHIN = timedelta(seconds=5)
@@ -100,7 +101,10 @@ class Subscribers:
     async def _dispatcher(self, name: SubscriptionName) -> Dispatcher:
         if name in self._dispatchers:
             return self._dispatchers[name]
-        subscription = await subscriptions.find(self._session, name, within=_WITHIN)
+        # A name that none can have is not looked for: Postgres refuses some texts.
+        subscription = (
+            await subscriptions.find(self._session, name, within=_WITHIN) if NAME.fullmatch(name) else None
+        )
         if subscription is None:
             raise not_found(
                 "UNKNOWN_SUBSCRIPTION",
@@ -117,6 +121,8 @@ class Subscribers:
         self._dispatchers[name] = dispatcher
         self._wakeup.subscribe(dispatcher.wake)
         dispatcher.start()
+        # A consumer that reconnects sends its unanswered settlements first: we must know what they speak of.
+        await dispatcher.ready()
         return dispatcher
 
     async def _close_unused(self, dispatcher: Dispatcher) -> None:

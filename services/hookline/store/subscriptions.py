@@ -1,5 +1,6 @@
 """Subscriptions as the database knows them."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -7,6 +8,8 @@ from hookline.model import SubscriptionName
 from hookline.store.session import Session
 from hookline.store.statements import load
 
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""What the name of a subscription can be; the table has the same rule."""
 _SQL = load("subscriptions.sql")
 
 

@@ -60,7 +60,7 @@ class Begini:
             return None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             try:
-                # msgspec refuses a lone surrogate ("\\ud800") anywhere, also where it need not look. Genuine bodies
+                # msgspec refuses a lone surrogate (`\ud800`) anywhere, also where it need not look. Genuine bodies
                 # hold them, when somebody's name was cut in the middle of a character.
                 envelope = msgspec.convert(json.loads(text.decode(), parse_int=_unread), _Body)
             except (ValueError, msgspec.MsgspecError, RecursionError):
