@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -25,9 +27,11 @@ def programs() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def postgres() -> Iterator[EmbeddedPostgres]:
     """A server for the whole run, with a migrated template database."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data", programs=programs())
+    # Not below pytest's own directory: another run makes that one impassable for the server's user.
+    directory = tempfile.mkdtemp(prefix="hookline-test-")
+    server = EmbeddedPostgres(Path(directory) / "data", programs=programs())
 
     async def start() -> None:
         await server.start()
@@ -39,6 +43,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     asyncio.run(start())
     yield server
     asyncio.run(server.stop())
+    shutil.rmtree(directory)
 
 
 @pytest.fixture

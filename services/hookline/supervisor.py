@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -105,11 +106,11 @@ async def run(
     source.build(settings)  # a missing secret is found before anything is started
     async with AsyncExitStack() as parts:
         dsn = settings.dsn()
-        jobs: list[Awaitable[None]] = []
+        jobs: list[Callable[[], Awaitable[None]]] = []
         if dsn is None:
             postgres = await parts.enter_async_context(EmbeddedPostgres(data / "postgres"))
             dsn = postgres.url
-            jobs.append(_keep_postgres(postgres))
+            jobs.append(partial(_keep_postgres, postgres))
             _log.info("postgres started", data=str(data), pid=postgres.pid)
         await migrate(dsn, shards=settings.database.shards)
         # Before the first webhook is taken, so that a new subscription begins with it.
@@ -125,7 +126,7 @@ async def run(
             child = _Child(name, arguments, environment)
             await child.start()
             parts.push_async_callback(child.stop)
-            jobs.append(child.keep())
+            jobs.append(child.keep)
         await on_ready()
         await _until(stop, jobs)
         _log.info("stopping")
@@ -141,10 +142,10 @@ async def _keep_postgres(postgres: EmbeddedPostgres) -> None:
         await postgres.start()
 
 
-async def _until(stop: Stop, jobs: list[Awaitable[None]]) -> None:
+async def _until(stop: Stop, jobs: list[Callable[[], Awaitable[None]]]) -> None:
     """Do the jobs until told to stop; a job that fails ends it all."""
     stopping = asyncio.ensure_future(stop.wait())
-    tasks = [asyncio.ensure_future(job) for job in jobs]
+    tasks = [asyncio.ensure_future(job()) for job in jobs]
     try:
         done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {stopping}:

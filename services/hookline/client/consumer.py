@@ -45,6 +45,7 @@ _LONGEST_PAUSE = 5.0
 _CHANNEL_OPTIONS = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_reconnect_backoff_ms", 5_000),  # the default waits two minutes for a relay that is long back
     ("grpc.max_receive_message_length", -1),  # the window bounds it, and a single event may be large
 )
 

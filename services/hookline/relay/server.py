@@ -29,7 +29,7 @@ from hookline.v1.delivery_pb2_grpc import add_DeliveryServiceServicer_to_server
 _log = structlog.get_logger(__name__)
 
 SERVICE: str = delivery_pb2.DESCRIPTOR.services_by_name["DeliveryService"].full_name
-DRAIN_GRACE = timedelta(seconds=3)
+DRAIN_GRACE = timedelta(seconds=2.5)
 """How long consumers may settle what they hold when the relay stops."""
 _WITHIN = timedelta(seconds=10)
 _OPTIONS = (

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from itertools import islice
 
 from hookline.core.window import Limit, Window
 from hookline.relay import wire
@@ -13,8 +14,6 @@ from hookline.v1.delivery_pb2 import (
     SettlementFailure,
     SubscribeResponse,
 )
-
-_AT_ONCE = wire.MAX_MESSAGE_EVENTS
 
 
 class Stream:
@@ -36,7 +35,8 @@ class Stream:
         self._nothing_owed = asyncio.Event()
         self._nothing_owed.set()
         self._tokens = tokens
-        self._deliveries: list[Delivery] = []
+        self._deliveries: dict[Delivery, None] = {}
+        """What waits to be written, in order; once, however often it was taken back and leased again."""
         self._others: list[SubscribeResponse] = []
         self._wake = asyncio.Event()
 
@@ -45,7 +45,7 @@ class Stream:
 
     def send(self, deliveries: list[Delivery]) -> None:
         """Lease deliveries to this consumer."""
-        self._deliveries += deliveries
+        self._deliveries.update(dict.fromkeys(deliveries))
         self._wake.set()
 
     def confirm(self, sequence: int, failures: list[SettlementFailure]) -> None:
@@ -93,9 +93,11 @@ class Stream:
             return None
         others, self._others = self._others, []
         # One message's worth at a time: the event loop has other streams to serve.
-        deliveries, self._deliveries = self._deliveries[:_AT_ONCE], self._deliveries[_AT_ONCE:]
+        deliveries = list(islice(self._deliveries, wire.MAX_MESSAGE_EVENTS))
+        for delivery in deliveries:
+            del self._deliveries[delivery]
         if not self._deliveries:
             self._wake.clear()
-        # What was taken back before it was written is somebody else's now, or here a second time.
-        mine = [d for d in dict.fromkeys(deliveries) if d.stream is self and not d.settled]
+        # What was taken back before it was written is somebody else's now.
+        mine = [delivery for delivery in deliveries if delivery.stream is self and not delivery.settled]
         return [*others, *wire.messages(mine, self._tokens)]

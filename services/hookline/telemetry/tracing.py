@@ -20,7 +20,7 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 """The version of the semantic conventions that names and attributes follow."""
 _EXPORT_TIMEOUT = 2.0
 """Seconds that one export may take: a dead collector must not hold anything up."""
-_SHUTDOWN_DEADLINE = timedelta(seconds=3)
+_SHUTDOWN_DEADLINE = timedelta(seconds=1.5)
 
 
 class Tracing:
