@@ -5,87 +5,28 @@ other's. The supervisor starts them in order, restarts what dies, and stops them
 """
 
 import asyncio
-import os
-import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import structlog
 
+from hookline.child import Child
 from hookline.config import Settings
 from hookline.edge import source
+from hookline.edge.fleet import STOP_PATIENCE as EDGE_STOP_PATIENCE
 from hookline.embedded import EmbeddedPostgres
-from hookline.errors import HooklineError
-from hookline.process import SUPERVISED, Stop
+from hookline.process import Stop
 from hookline.relay.server import declare_subscriptions
 from hookline.store.migrate import migrate
 
 _log = structlog.get_logger(__name__)
 
-_STOP_PATIENCE = {"edge": 20.0, "relay": 10.0}
-"""Seconds that a child may take to finish what is under way."""
+_RELAY_STOP_PATIENCE = 10.0
+"""Seconds that the relay may take until consumers have settled what they hold."""
 _PAUSE = 1.0
-"""Seconds before something that died is started again."""
-_CONFIG_ERROR = 2
-"""Exit code of a child that can't start as it is configured: starting it again would not help."""
-
-
-class ChildFailed(HooklineError):
-    """A part of Hookline could not be started."""
-
-
-@dataclass(slots=True)
-class _Child:
-    """One process of ours."""
-
-    name: str
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str]
-    process: asyncio.subprocess.Process | None = field(default=None, init=False)
-
-    async def start(self) -> None:
-        """Start the process; it ends when our end of its standard input closes."""
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "hookline",
-            self.name,
-            *self.arguments,
-            env={**os.environ, **self.environment, SUPERVISED: "1"},
-            stdin=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for us: children are stopped in order
-        )
-
-    async def keep(self) -> None:
-        """Start the process again whenever it dies.
-
-        Raises:
-            ChildFailed: It can't start as it is configured.
-        """
-        while True:
-            assert self.process is not None
-            code = await self.process.wait()
-            if code == _CONFIG_ERROR:
-                raise ChildFailed(f"hookline {self.name} could not start; its message is above")
-            _log.error("a part of Hookline died; starting it again", part=self.name, exit_code=code)
-            await asyncio.sleep(_PAUSE)
-            await self.start()
-
-    async def stop(self) -> None:
-        """Ask the process to finish, and end it if it takes too long."""
-        if self.process is None or self.process.returncode is not None:
-            return
-        self.process.terminate()
-        try:
-            async with asyncio.timeout(_STOP_PATIENCE[self.name]):
-                await self.process.wait()
-        except TimeoutError:
-            _log.warning("a part of Hookline did not stop in time", part=self.name)
-            self.process.kill()
-            await self.process.wait()
+"""Seconds before a PostgreSQL that died is started again."""
 
 
 async def run(
@@ -122,8 +63,8 @@ async def run(
             "HOOKLINE_TELEMETRY__LOG_FORMAT": settings.telemetry.log_format,
         }
         arguments = ("--config", str(config_file)) if config_file else ()
-        for name in ("relay", "edge"):
-            child = _Child(name, arguments, environment)
+        for name, patience in (("relay", _RELAY_STOP_PATIENCE), ("edge", EDGE_STOP_PATIENCE + 1)):
+            child = Child(name, arguments, environment, patience)
             await child.start()
             parts.push_async_callback(child.stop)
             jobs.append(child.keep)

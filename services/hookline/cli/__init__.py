@@ -9,7 +9,7 @@ from hookline.cli.demo import demo
 from hookline.cli.send import send_app
 from hookline.cli.serve import edge, migrate, relay, run
 from hookline.cli.tail import tail
-from hookline.errors import HooklineError
+from hookline.errors import DatabaseUnavailable, HooklineError
 
 app = typer.Typer(
     name="hookline",
@@ -26,6 +26,8 @@ app.command()(tail)
 app.command()(demo)
 
 
+EXIT_UNAVAILABLE = 1
+"""Exit code when the database can't be reached: starting again may help."""
 EXIT_ERROR = 2
 """Exit code when something is wrong with the configuration or the surroundings, and the message says what."""
 
@@ -50,6 +52,9 @@ def main() -> None:
     """Run the command; an error that Hookline reports on purpose is a message, not a traceback."""
     try:
         app()
+    except DatabaseUnavailable as error:
+        typer.echo(f"hookline: {error}", err=True)
+        sys.exit(EXIT_UNAVAILABLE)
     except HooklineError as error:
         typer.echo(f"hookline: {error}", err=True)
         sys.exit(EXIT_ERROR)

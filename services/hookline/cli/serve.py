@@ -1,4 +1,8 @@
-"""`hookline run`, `edge`, `relay` and `migrate`: the processes that serve."""
+"""`hookline run`, `edge`, `relay` and `migrate`: the processes that serve.
+
+Each imports its part when it runs: an edge that never loads gRPC starts faster and takes half of the memory.
+"""
+# ruff: noqa: PLC0415
 
 import asyncio
 import sys
@@ -6,14 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvloop
 
-from hookline import supervisor
 from hookline.config import Settings, load
-from hookline.edge.server import serve as serve_edge
 from hookline.errors import ConfigError
-from hookline.relay.server import serve as serve_relay
-from hookline.store.migrate import migrate as apply_migrations
 from hookline.telemetry.logs import configure
 
 ConfigOption = Annotated[
@@ -38,6 +37,8 @@ def run(
     ),
 ) -> None:
     """Run everything: edge and relay, and without HOOKLINE_DATABASE_URL a PostgreSQL of our own."""
+    from hookline import supervisor
+
     settings = _load(config, http=http, grpc=grpc)
     if sys.stderr.isatty():
         settings = _with(settings, "telemetry", log_format="console")
@@ -56,25 +57,44 @@ def edge(*, config: ConfigOption = None, http: HttpOption = None) -> None:
     """Receive webhooks over HTTP."""
     settings = _load(config, http=http)
     configure(settings.telemetry)
-    uvloop.run(serve_edge(settings))
+    if settings.edge.processes > 1:
+        from hookline.edge import fleet
+
+        asyncio.run(fleet.serve(settings, _config_arguments(config)))
+    else:
+        import uvloop
+
+        from hookline.edge.server import serve
+
+        uvloop.run(serve(settings))
 
 
 def relay(*, config: ConfigOption = None, grpc: GrpcOption = None) -> None:
     """Deliver events to consumers over gRPC."""
+    import uvloop
+
+    from hookline.relay.server import serve
+
     settings = _load(config, grpc=grpc)
     configure(settings.telemetry)
-    uvloop.run(serve_relay(settings))
+    uvloop.run(serve(settings))
 
 
 def migrate(*, config: ConfigOption = None) -> None:
     """Bring the database's schema up to date."""
+    from hookline.store.migrate import migrate as apply
+
     settings = _load(config)
     configure(settings.telemetry)
     dsn = settings.dsn()
     if dsn is None:
         raise ConfigError("no database: set HOOKLINE_DATABASE_URL")
-    applied = asyncio.run(apply_migrations(dsn, shards=settings.database.shards))
+    applied = asyncio.run(apply(dsn, shards=settings.database.shards))
     typer.echo(f"{len(applied)} migrations applied" if applied else "up to date")
+
+
+def _config_arguments(file: Path | None) -> tuple[str, ...]:
+    return () if file is None else ("--config", str(file))
 
 
 def _load(file: Path | None, *, http: str | None = None, grpc: str | None = None) -> Settings:

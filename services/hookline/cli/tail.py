@@ -1,14 +1,17 @@
 """`hookline tail`: watch a subscription."""
+# ruff: noqa: PLC0415  (an edge starts with this module, and needs no gRPC)
 
 import asyncio
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hookline.client import Consumer, ConsumerError, Delivery
 from hookline.errors import HooklineError
 from hookline.process import Stop
+
+if TYPE_CHECKING:
+    from hookline.client import Consumer, Delivery
 
 
 class TailFailed(HooklineError):
@@ -25,6 +28,8 @@ def tail(
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many.", show_default=False)] = None,
 ) -> None:
     """Print deliveries as they come, and ack them: what is printed here, no other consumer gets."""
+    from hookline.client import ConsumerError
+
     try:
         asyncio.run(_tail(subscription, target, with_body=body, count=count))
     except ConsumerError as error:
@@ -32,6 +37,8 @@ def tail(
 
 
 async def _tail(subscription: str, target: str, *, with_body: bool, count: int | None) -> None:
+    from hookline.client import Consumer
+
     stop = Stop()
     stopping = asyncio.create_task(stop.wait())
     async with Consumer(target, subscription, name="tail") as consumer:
@@ -43,7 +50,7 @@ async def _tail(subscription: str, target: str, *, with_body: bool, count: int |
         printing.cancel()
 
 
-async def _print(consumer: Consumer, *, with_body: bool, count: int | None) -> None:
+async def _print(consumer: "Consumer", *, with_body: bool, count: int | None) -> None:
     printed = 0
     async for delivery in consumer:
         sys.stdout.write(_line(delivery) + "\n")
@@ -57,7 +64,7 @@ async def _print(consumer: Consumer, *, with_body: bool, count: int | None) -> N
             return
 
 
-def _line(delivery: Delivery) -> str:
+def _line(delivery: "Delivery") -> str:
     marks = "  revision" if delivery.is_revision else ""
     if delivery.attempt > 1:
         marks += f"  attempt {delivery.attempt}"

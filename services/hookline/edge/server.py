@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Iterator
 
 import structlog
@@ -11,6 +10,7 @@ import uvicorn
 from hookline import address
 from hookline.config import Settings
 from hookline.edge.app import create_app, read_shards
+from hookline.edge.listener import inherited, listen
 from hookline.edge.protocol import GatheringProtocol
 from hookline.errors import ConfigError
 from hookline.process import Stop, calm_garbage_collection
@@ -18,7 +18,6 @@ from hookline.telemetry.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
 
-_BACKLOG = 2048
 _KEEP_ALIVE = 75
 """Seconds that an idle connection stays open: longer than the proxies that usually stand in front."""
 _DRAIN = 15
@@ -41,7 +40,7 @@ async def serve(settings: Settings) -> None:
     stop = Stop()
     tracing = Tracing(settings.telemetry, service="hookline-edge")
     app = create_app(settings, tracing, shards=await read_shards(dsn))
-    listener = _listen(settings.edge.http)
+    listener = inherited() or listen(settings.edge.http)
     server = _Server(
         uvicorn.Config(
             app,
@@ -72,15 +71,3 @@ async def serve(settings: Settings) -> None:
         stopping.cancel()
         await tracing.shutdown()
         _log.info("edge stopped")
-
-
-def _listen(where: str) -> socket.socket:
-    """Open the listening socket ourselves: port 0 works, and an address in use is one clear error."""
-    host, port = address.parse(where)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise ConfigError(f"edge.http = {where!r}: can't listen there: {error.strerror}") from None
-    listener.setblocking(False)
-    return listener

@@ -5,16 +5,15 @@ import os
 import random
 import threading
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import NoOpTracer, Tracer
 
 import hookline
 from hookline.config import Telemetry
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 """The version of the semantic conventions that names and attributes follow."""
@@ -36,14 +35,7 @@ class Tracing:
         self.tracer: Tracer = NoOpTracer()
         self._ratio = settings.sample_ratio if endpoint else 0.0
         if endpoint:
-            resource = Resource.create({"service.name": service, "service.version": hookline.__version__})
-            self._provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, shutdown_on_exit=False)
-            exporter = OTLPSpanExporter(
-                endpoint=endpoint, insecure=endpoint.startswith("http://"), timeout=_EXPORT_TIMEOUT
-            )
-            self._provider.add_span_processor(
-                BatchSpanProcessor(exporter, max_queue_size=8192, schedule_delay_millis=500)
-            )
+            self._provider = _provider(endpoint, service)
             self.tracer = self._provider.get_tracer("hookline", hookline.__version__, schema_url=SCHEMA_URL)
 
     @property
@@ -74,3 +66,20 @@ class Tracing:
                 await done.wait()
         except TimeoutError:
             pass
+
+
+def _provider(endpoint: str, service: str) -> "TracerProvider":
+    """Send spans to an OTLP receiver. The exporter is imported when there is one: it brings all of gRPC."""
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
+
+    resource = Resource.create({"service.name": service, "service.version": hookline.__version__})
+    provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, shutdown_on_exit=False)
+    exporter = OTLPSpanExporter(
+        endpoint=endpoint, insecure=endpoint.startswith("http://"), timeout=_EXPORT_TIMEOUT
+    )
+    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=8192, schedule_delay_millis=500))
+    return provider
