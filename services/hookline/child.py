@@ -37,8 +37,6 @@ class Child:
     """What is set for it beyond our own environment."""
     stop_patience: float
     """Seconds that it may take to finish what is under way."""
-    inherited: tuple[int, ...] = ()
-    """File descriptors that it gets from us, under the same numbers."""
     _process: asyncio.subprocess.Process | None = field(default=None, init=False)
 
     async def start(self) -> None:
@@ -51,7 +49,6 @@ class Child:
             *self.arguments,
             env={**os.environ, **self.environment, SUPERVISED: "1"},
             stdin=asyncio.subprocess.PIPE,
-            pass_fds=self.inherited,
             start_new_session=True,  # Ctrl-C is for us: children are stopped in order
         )
 

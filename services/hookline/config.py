@@ -51,11 +51,6 @@ def _header_name(value: str) -> str:
     return value
 
 
-def _cores() -> int:
-    """How many cores this process may use, up to four: more edges than that are better spread over machines."""
-    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
 class _Section(BaseModel):
     """A table of the file: unknown keys are mistakes."""
 
@@ -137,8 +132,6 @@ class Edge(_Section):
     """`[edge]`: the HTTP side."""
 
     http: ListenAddress = "127.0.0.1:8080"
-    processes: int = Field(default_factory=_cores, ge=1, le=64)
-    """Processes that receive; by default one for each core, but not more than four."""
     max_body_bytes: int = Field(default=1024 * 1024, ge=1)
     request_deadline: Duration = timedelta(seconds=10)
     """From the request's headers to its answer."""

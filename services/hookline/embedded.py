@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import os
 import pwd
+import shutil
 import signal
 import stat
 import subprocess
@@ -123,10 +124,7 @@ class EmbeddedPostgres:
         try:
             self._prepare_directories()
             await self._stop_orphan()
-            if not (self._data / "PG_VERSION").exists():
-                await self._run(
-                    "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres"
-                )
+            await self._initialise()
             self._write_settings()
             await self._launch()
         except BaseException:
@@ -205,6 +203,24 @@ class EmbeddedPostgres:
         _log.warning("stopping the server that a killed process left behind", pid=pid)
         await self._run("pg_ctl", "stop", "--mode=fast", "--wait", f"--timeout={_STOP_PATIENCE:.0f}")
 
+    async def _initialise(self) -> None:
+        """Make the data directory, elsewhere and then in one move: an initdb that is interrupted leaves no half."""
+        if (self._data / "PG_VERSION").exists():
+            return
+        if any(self._data.iterdir()):
+            raise EmbeddedPostgresError(
+                f"{self._data} holds files and no PostgreSQL data; choose another directory with --data"
+            )
+        new = self._data.with_name(f"{self._data.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        if self._user is not None:
+            shutil.chown(new, self._user, self._user)
+        await self._run(
+            "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", data=new
+        )
+        new.rename(self._data)
+
     def _orphan(self) -> int | None:
         try:
             pid = int((self._data / "postmaster.pid").read_text(encoding="ascii").split("\n", 1)[0])
@@ -252,10 +268,10 @@ class EmbeddedPostgres:
                 connection = await asyncpg.connect(self.url, timeout=5)
                 await connection.close()
 
-    async def _run(self, program: str, *arguments: str) -> None:
+    async def _run(self, program: str, *arguments: str, data: Path | None = None) -> None:
         def run() -> "subprocess.CompletedProcess[bytes]":
             return subprocess.run(  # noqa: S603  (our own programs and paths)
-                [self._programs / program, "-D", self._data, *arguments],
+                [self._programs / program, "-D", data or self._data, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -36,7 +36,3 @@ class StatementRefused(HooklineError):
 
 class IntakeUnavailable(HooklineError):
     """An event could not be committed now; the provider should send it again."""
-
-
-class LeaseLost(HooklineError):
-    """Another relay owns the shard now, so what this one knows about it is void."""

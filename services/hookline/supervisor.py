@@ -15,7 +15,6 @@ import structlog
 from hookline.child import Child
 from hookline.config import Settings
 from hookline.edge import source
-from hookline.edge.fleet import STOP_PATIENCE as EDGE_STOP_PATIENCE
 from hookline.embedded import EmbeddedPostgres
 from hookline.process import Stop
 from hookline.relay.server import declare_subscriptions
@@ -23,6 +22,8 @@ from hookline.store.migrate import migrate
 
 _log = structlog.get_logger(__name__)
 
+_EDGE_STOP_PATIENCE = 20.0
+"""Seconds that the edge may take to finish its requests."""
 _RELAY_STOP_PATIENCE = 10.0
 """Seconds that the relay may take until consumers have settled what they hold."""
 _PAUSE = 1.0
@@ -63,7 +64,7 @@ async def run(
             "HOOKLINE_TELEMETRY__LOG_FORMAT": settings.telemetry.log_format,
         }
         arguments = ("--config", str(config_file)) if config_file else ()
-        for name, patience in (("relay", _RELAY_STOP_PATIENCE), ("edge", EDGE_STOP_PATIENCE + 1)):
+        for name, patience in (("relay", _RELAY_STOP_PATIENCE), ("edge", _EDGE_STOP_PATIENCE)):
             child = Child(name, arguments, environment, patience)
             await child.start()
             parts.push_async_callback(child.stop)

@@ -26,6 +26,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.confirmed: set[bytes] = set()
         self.failed: set[bytes] = set()
         self.count = 0
+        self.closed = False
 
     @rule(more=st.sampled_from([1, 1, 2, 3, 1200]))
     def add(self, more: int) -> None:
@@ -34,7 +35,10 @@ class QueueMachine(RuleBasedStateMachine):
             token = b"%d" % self.count
             self.pending[token] = PendingSettlement(pb.Settlement(token=token, ack=pb.Ack()))
             self.queue.add(self.pending[token])
-            self.waiting.append(token)
+            if self.closed:
+                self.failed.add(token)
+            else:
+                self.waiting.append(token)
 
     @rule()
     def take(self) -> None:
@@ -71,8 +75,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.sent.clear()
 
     @rule()
-    def give_up(self) -> None:
-        self.queue.give_up("closed")
+    def close(self) -> None:
+        self.queue.close("closed")
+        self.closed = True
         self.failed |= {token for batch in self.sent.values() for token in batch} | set(self.waiting)
         self.sent.clear()
         self.waiting.clear()

@@ -55,18 +55,13 @@ def run(
 
 def edge(*, config: ConfigOption = None, http: HttpOption = None) -> None:
     """Receive webhooks over HTTP."""
+    import uvloop
+
+    from hookline.edge.server import serve
+
     settings = _load(config, http=http)
     configure(settings.telemetry)
-    if settings.edge.processes > 1:
-        from hookline.edge import fleet
-
-        asyncio.run(fleet.serve(settings, _config_arguments(config)))
-    else:
-        import uvloop
-
-        from hookline.edge.server import serve
-
-        uvloop.run(serve(settings))
+    uvloop.run(serve(settings))
 
 
 def relay(*, config: ConfigOption = None, grpc: GrpcOption = None) -> None:
@@ -91,10 +86,6 @@ def migrate(*, config: ConfigOption = None) -> None:
         raise ConfigError("no database: set HOOKLINE_DATABASE_URL")
     applied = asyncio.run(apply(dsn, shards=settings.database.shards))
     typer.echo(f"{len(applied)} migrations applied" if applied else "up to date")
-
-
-def _config_arguments(file: Path | None) -> tuple[str, ...]:
-    return () if file is None else ("--config", str(file))
 
 
 def _load(file: Path | None, *, http: str | None = None, grpc: str | None = None) -> Settings:

@@ -40,6 +40,8 @@ _FATAL = frozenset(
 """What doesn't get better by trying again."""
 _CLOSE_PATIENCE = 5.0
 """Seconds that leaving the block waits for outstanding confirmations."""
+_SHORT_LIFE = 0.2
+"""Seconds: a stream that breaks sooner is not opened again at once."""
 _LONGEST_PAUSE = 5.0
 """Seconds between two attempts to connect."""
 _CHANNEL_OPTIONS = (
@@ -100,6 +102,11 @@ class Consumer:
         return f"<Consumer {self._start.subscription} buffered={len(self._buffer)} {self._settlements!r}>"
 
     @property
+    def failed(self) -> int:
+        """How many settlements had no effect; their events come again."""
+        return self._settlements.failed
+
+    @property
     def confirmed(self) -> int:
         """How many settlements the relay has confirmed as committed."""
         return self._settlements.confirmed
@@ -123,17 +130,19 @@ class Consumer:
         assert self._channel is not None
         self._closing = True
         self._buffer.clear()
-        if not self._task.done():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_PATIENCE):
-                    await self._settlements.emptied()
-                    if self._stream is not None:
-                        self._stream.finish()
-                        await asyncio.wait({self._task})
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._settlements.give_up("the consumer was closed before the relay confirmed")
-        await self._channel.close()
+        current_context.attach(self._outer_context)
+        try:
+            if not self._task.done():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_CLOSE_PATIENCE):
+                        await self._settlements.emptied()
+                        if self._stream is not None:
+                            self._stream.finish()
+                            await asyncio.wait({self._task})
+        finally:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            await self._channel.close()
 
     def __aiter__(self) -> Self:
         return self
@@ -147,7 +156,8 @@ class Consumer:
         while not self._buffer:
             assert self._task is not None, "use `async with Consumer(...) as consumer`"
             if self._task.done():
-                self._task.result()
+                if not self._task.cancelled():
+                    self._task.result()
                 raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()
@@ -167,19 +177,25 @@ class Consumer:
 
     async def _run(self, stub: "DeliveryServiceAsyncStub") -> None:
         """Connect, serve, and connect again, until closed or refused."""
-        while not self._closing:
-            self._stream = await self._connect(stub)
-            try:
-                await self._stream.serve()
-            except (grpc.aio.AioRpcError, TimeoutError) as error:
-                if not _is_transient(error):
-                    raise _refusal(error) from None
-            finally:
-                self._stream = None
-                self._draining = False
-                # Not handed to anybody here yet, and by now the relay's to hand out again.
-                self._buffer.clear()
-                self._settlements.send_again()
+        try:
+            while not self._closing:
+                self._stream = await self._connect(stub)
+                opened = asyncio.get_running_loop().time()
+                try:
+                    await self._stream.serve()
+                except (grpc.aio.AioRpcError, TimeoutError) as error:
+                    if not _is_transient(error):
+                        raise _refusal(error) from None
+                finally:
+                    self._stream = None
+                    self._draining = False
+                    # Not handed to anybody here yet, and by now the relay's to hand out again.
+                    self._buffer.clear()
+                    self._settlements.send_again()
+                if asyncio.get_running_loop().time() - opened < _SHORT_LIFE:
+                    await asyncio.sleep(_SHORT_LIFE)
+        finally:
+            self._settlements.close("the consumer was closed, or refused, before the relay confirmed")
 
     async def _connect(self, stub: "DeliveryServiceAsyncStub") -> ConsumerStream:
         stream = ConsumerStream(

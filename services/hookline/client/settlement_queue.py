@@ -21,6 +21,8 @@ class SettlementQueue:
         self._filled = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._closed: str | None = None
+        """Why nothing will be answered any more."""
         self.confirmed = 0
         """How many were committed."""
         self.failed = 0
@@ -35,7 +37,11 @@ class SettlementQueue:
         return not self._waiting and not self._sent
 
     def add(self, settlement: PendingSettlement) -> None:
-        """Queue a settlement."""
+        """Queue a settlement; it fails at once when nobody will answer it."""
+        if self._closed is not None:
+            self.failed += 1
+            settlement.fail(self._closed)
+            return
         self._waiting.append(settlement)
         self._filled.set()
         self._empty.clear()
@@ -82,8 +88,9 @@ class SettlementQueue:
         if self._waiting:
             self._filled.set()
 
-    def give_up(self, reason: str) -> None:
-        """Fail everything: nobody will answer any more."""
+    def close(self, reason: str) -> None:
+        """Fail what is queued and what will be: nobody answers any more."""
+        self._closed = self._closed or reason
         self.send_again()
         while self._waiting:
             self.failed += 1

@@ -104,4 +104,3 @@ def unavailable(code: str, detail: str) -> Answer:
 
 COMMIT_TOO_SLOW = unavailable("commit_timeout", "The event could not be stored in time; send it again.")
 NOT_STORED = unavailable("not_stored", "The event can't be stored now; send it again.")
-SHUTTING_DOWN = unavailable("shutting_down", "This server is about to stop; send it again.")

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -23,7 +22,6 @@ from hookline.store.ingest import read_installation
 from hookline.store.session import Session
 from hookline.telemetry.tracing import Tracing
 
-_log = structlog.get_logger(__name__)
 _START = timedelta(seconds=10)
 
 

@@ -10,7 +10,7 @@ import uvicorn
 from hookline import address
 from hookline.config import Settings
 from hookline.edge.app import create_app, read_shards
-from hookline.edge.listener import inherited, listen
+from hookline.edge.listener import listen
 from hookline.edge.protocol import GatheringProtocol
 from hookline.errors import ConfigError
 from hookline.process import Stop, calm_garbage_collection
@@ -40,7 +40,7 @@ async def serve(settings: Settings) -> None:
     stop = Stop()
     tracing = Tracing(settings.telemetry, service="hookline-edge")
     app = create_app(settings, tracing, shards=await read_shards(dsn))
-    listener = inherited() or listen(settings.edge.http)
+    listener = listen(settings.edge.http)
     server = _Server(
         uvicorn.Config(
             app,

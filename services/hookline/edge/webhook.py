@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 
+import structlog
+
 # Is a uuid.UUID, and made and written in a tenth of the time.
 from asyncpg.pgproto.pgproto import UUID
 from starlette.types import Receive, Scope, Send
@@ -21,6 +23,7 @@ from hookline.edge.trace import RequestTrace, Traces
 from hookline.errors import IntakeUnavailable
 from hookline.model import UNPARSABLE, Accepted, NewEvent
 
+_log = structlog.get_logger(__name__)
 _MOST_DIGITS = 18
 
 
@@ -54,6 +57,10 @@ class WebhookEndpoint:
         except Disconnected:
             trace.end_without_answer()
             return
+        except Exception:  # noqa: BLE001
+            # A mistake of ours: the provider is asked to send again, and we are told.
+            _log.exception("a webhook failed unexpectedly", source=name)
+            answer = answers.NOT_STORED
         trace.end(answer)
         await answer.send(send)
 

@@ -5,6 +5,7 @@ import contextlib
 from collections import deque
 from collections.abc import Iterable
 from datetime import timedelta
+from enum import Enum, auto
 
 import structlog
 
@@ -39,6 +40,15 @@ _PORTION = 100
 """Events given to one stream before the next has its turn."""
 
 
+class Undecided(Enum):
+    """Why it can't be said yet what a token names."""
+
+    SHARD_NOT_OURS = auto()
+    """Another relay's lease, perhaps a dead one's, has not ended."""
+    NOT_READ_YET = auto()
+    """The event was handed out by a relay before us, and we have not come to it."""
+
+
 class Dispatcher:
     """Everything that one relay knows and does about one subscription.
 
@@ -59,6 +69,8 @@ class Dispatcher:
         self.subscription = subscription
         self.tokens = TokenCodec(subscription.name)
         self._filter = Filter(sources=subscription.sources, types=subscription.types)
+        self.undecided_for = lease.total_seconds() + 1
+        """Seconds after which a token that is still undecided names nothing that we will ever know."""
         self._ack_deadline = subscription.ack_deadline.total_seconds()
         self._poll = poll.total_seconds()
         self.traces = traces
@@ -83,6 +95,8 @@ class Dispatcher:
         self._streams: list[Stream] = []
         self._work = asyncio.Event()
         self._draining = False
+        self.failed = False
+        """A loop ended that never should: this object serves nobody any more."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def __repr__(self) -> str:
@@ -146,8 +160,12 @@ class Dispatcher:
         """Something may have been committed."""
         self._work.set()
 
-    def find(self, token: bytes) -> "Delivery | OwnedShard | pb.SettlementFailureReason.ValueType":
+    def find(
+        self, token: bytes
+    ) -> "Delivery | OwnedShard | Undecided | pb.SettlementFailureReason.ValueType":
         """The unsettled delivery that a token names; its shard if it is settled already; or why there is neither.
+
+        After a take-over it can be too early to say: `Undecided` may have another answer a moment later.
 
         Any hand-over of the event counts, by this relay or one before, not only the last: that it was processed
         doesn't become untrue because its lease ended first.
@@ -156,19 +174,24 @@ class Dispatcher:
         if named is None:
             return pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_INVALID_TOKEN
         shard = self._ownership.shards.get(named.shard)
-        if shard is not None and named.epoch <= shard.epoch:
-            delivery = self._deliveries.get(named.seq)
-            if delivery is not None and delivery.shard is shard:
-                return delivery
-            if shard.progress.is_settled(named.seq):
-                return shard
+        if shard is None:
+            return Undecided.SHARD_NOT_OURS
+        if named.epoch > shard.epoch:
+            return pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN
+        delivery = self._deliveries.get(named.seq)
+        if delivery is not None and delivery.shard is shard:
+            return delivery
+        if shard.progress.is_settled(named.seq):
+            return shard
+        if named.epoch < shard.epoch or shard.progress.is_unsettled(named.seq):
+            return Undecided.NOT_READ_YET
         return pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN
 
     def ack(self, deliveries: list[Delivery], confirm: Confirm) -> None:
         """Settle deliveries for good; `confirm` is called after the commit."""
         for delivery in deliveries:
             delivery.settled = True
-            del self._deliveries[delivery.event.seq]
+            self._deliveries.pop(delivery.event.seq, None)  # gone already if its shard was lost
 
         def committed_and_lost(committed: list[Delivery], lost: list[Delivery]) -> None:
             for delivery in deliveries:
@@ -321,6 +344,7 @@ class Dispatcher:
         """A loop that ends by itself is a mistake of ours: say so, and let the consumers find another relay."""
         if task.cancelled():
             return
+        self.failed = True
         _log.critical(
             "subscription stopped unexpectedly",
             subscription=self.subscription.name,

@@ -1,6 +1,7 @@
 """`hookline.v1.DeliveryService`: what consumers call."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import time_ns
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import structlog
 from hookline.core.window import Limit
 from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.relay.delivery import Delivery
-from hookline.relay.dispatch import Dispatcher
+from hookline.relay.dispatch import Dispatcher, Undecided
 from hookline.relay.ownership import OwnedShard
 from hookline.relay.status import RpcError, abort, invalid, unavailable
 from hookline.relay.stream import Stream
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _LONGEST_NAME = 128
+_LOOK_AGAIN = 0.1
+"""Seconds between two looks at a token that can't be judged yet."""
 _Reason = pb.SettlementFailureReason
 _DETAILS = {
     _Reason.SETTLEMENT_FAILURE_REASON_INVALID_TOKEN: "not a token of this subscription; send tokens as they came",
@@ -74,7 +77,7 @@ class DeliveryService(DeliveryServiceServicer):
                     answered.cancel()
             finally:
                 dispatcher.leave(stream)
-                for task in (reading, writing):
+                for task in (reading, writing, *stream.settling):
                     task.cancel()
                 results = await asyncio.gather(reading, writing, return_exceptions=True)
                 _log.info("consumer left", subscription=dispatcher.subscription.name, consumer=consumer)
@@ -97,7 +100,11 @@ class DeliveryService(DeliveryServiceServicer):
         while isinstance(request := await context.read(), pb.SubscribeRequest):
             match request.WhichOneof("message"):
                 case "settlements":
-                    _settle(dispatcher, stream, request.settlements)
+                    await stream.room_for_settlements()
+                    stream.owe_confirmation()
+                    settling = asyncio.create_task(_settle(dispatcher, stream, request.settlements))
+                    stream.settling.add(settling)
+                    settling.add_done_callback(stream.settling.discard)
                 case "window":
                     stream.window.limit = _limit(request.window)
                     dispatcher.changed()
@@ -128,27 +135,18 @@ def _limit(window: pb.Window) -> Limit:
     return Limit.within_bounds(events=window.max_events, bytes_=window.max_bytes)
 
 
-def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBatch) -> None:
-    """Settle what can be settled; the rest of the batch fails item by item."""
+async def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBatch) -> None:
+    """Settle what can be settled; the rest of the batch fails item by item.
+
+    Returns at once, unless a relay before this one handed something of it out: then what it names must be known first.
+    """
     arrived_at = time_ns()
-    stream.owe_confirmation()
     acked: dict[Delivery, pb.Settlement] = {}
     repeated: list[tuple[bytes, OwnedShard]] = []
     failures: list[pb.SettlementFailure] = []
 
     def fail(token: bytes, reason: "pb.SettlementFailureReason.ValueType") -> None:
         failures.append(pb.SettlementFailure(token=token, reason=reason, detail=_DETAILS[reason]))
-
-    for settlement in batch.settlements:
-        found = dispatcher.find(settlement.token)
-        if isinstance(found, OwnedShard):
-            repeated.append((settlement.token, found))
-        elif not isinstance(found, Delivery):
-            fail(settlement.token, found)
-        elif not settlement.HasField("ack"):
-            fail(settlement.token, _Reason.SETTLEMENT_FAILURE_REASON_NO_VERDICT)
-        else:
-            acked[found] = settlement
 
     def confirm(committed: list[Delivery], lost: list[Delivery]) -> None:
         for delivery in committed if dispatcher.traces.is_recording else ():
@@ -161,8 +159,35 @@ def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBatch) -
             fail(token, _Reason.Value(f"SETTLEMENT_FAILURE_REASON_{reason}"))
         stream.confirm(batch.sequence, failures)
 
+    left: Sequence[pb.Settlement] = batch.settlements
+    patience = dispatcher.undecided_for
+    while left:
+        undecided: list[pb.Settlement] = []
+        for settlement in left:
+            found = dispatcher.find(settlement.token)
+            if isinstance(found, Undecided):
+                undecided.append(settlement)
+            elif isinstance(found, OwnedShard):
+                repeated.append((settlement.token, found))
+            elif not isinstance(found, Delivery):
+                fail(settlement.token, found)
+            elif not settlement.HasField("ack"):
+                fail(settlement.token, _Reason.SETTLEMENT_FAILURE_REASON_NO_VERDICT)
+            else:
+                acked[found] = settlement
+        left = undecided
+        if left and patience <= 0:
+            for settlement in left:
+                fail(settlement.token, _Reason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN)
+            break
+        if left:
+            patience -= _LOOK_AGAIN
+            await asyncio.sleep(_LOOK_AGAIN)
+    # What was found may have been settled or lost while the rest was undecided.
+    live = [delivery for delivery in acked if not delivery.settled]
+    repeated += [(acked[delivery].token, delivery.shard) for delivery in acked if delivery.settled]
     # Also without an ack: "already settled" must not be said before the first settlement is committed.
-    dispatcher.ack(list(acked), confirm)
+    dispatcher.ack(live, confirm)
 
 
 def _heartbeat(dispatcher: Dispatcher) -> pb.SubscribeResponse:

@@ -15,6 +15,9 @@ from hookline.v1.delivery_pb2 import (
     SubscribeResponse,
 )
 
+_MOST_OWED = 64
+"""SettlementBatches of one stream that may wait for their confirmation."""
+
 
 class Stream:
     """What the relay knows of one consumer.
@@ -30,6 +33,8 @@ class Stream:
         self.window = Window(limit)
         self.aborted: str | None = None
         """Why the stream must end, once it must."""
+        self.settling: set[asyncio.Task[None]] = set()
+        """SettlementBatches that are being judged."""
         self._owed = 0
         """SettlementBatches whose confirmation isn't written yet."""
         self._nothing_owed = asyncio.Event()
@@ -69,6 +74,11 @@ class Stream:
             self._owed -= 1
             if self._owed == 0:
                 self._nothing_owed.set()
+
+    async def room_for_settlements(self) -> None:
+        """Wait while too many SettlementBatches are unanswered: the consumer sends, and doesn't read."""
+        if self._owed >= _MOST_OWED:
+            await self.confirmed_all()
 
     async def confirmed_all(self) -> None:
         """Wait until every settlement that arrived was answered."""

@@ -66,10 +66,7 @@ class Subscribers:
             yield dispatcher, stream
         finally:
             del self._streams[stream]
-            # In a task of its own: the call that ends here may be cancelled, and its shards must become free.
-            closing = asyncio.create_task(self._close_unused(dispatcher))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            self._close_later(dispatcher)
             if not self._streams:
                 self._all_closed.set()
 
@@ -91,16 +88,20 @@ class Subscribers:
 
     async def close(self) -> None:
         """Stop what is left."""
-        for task in self._closing:
-            task.cancel()
         async with self._lock:
+            # Under the lock, so that only those are cancelled that still wait.
+            for task in self._closing:
+                task.cancel()
             for dispatcher in list(self._dispatchers.values()):
                 await self._stop(dispatcher)
             await self._session.close()
 
     async def _dispatcher(self, name: SubscriptionName) -> Dispatcher:
-        if name in self._dispatchers:
-            return self._dispatchers[name]
+        known = self._dispatchers.get(name)
+        if known is not None and not known.failed:
+            return known
+        if known is not None:
+            await self._stop(known)
         # A name that none can have is not looked for: Postgres refuses some texts.
         subscription = (
             await subscriptions.find(self._session, name, within=_WITHIN) if NAME.fullmatch(name) else None
@@ -121,9 +122,19 @@ class Subscribers:
         self._dispatchers[name] = dispatcher
         self._wakeup.subscribe(dispatcher.wake)
         dispatcher.start()
-        # A consumer that reconnects sends its unanswered settlements first: we must know what they speak of.
-        await dispatcher.ready()
+        try:
+            # A consumer that reconnects sends its unanswered settlements first: we must know what they speak of.
+            await dispatcher.ready()
+        except BaseException:
+            self._close_later(dispatcher)
+            raise
         return dispatcher
+
+    def _close_later(self, dispatcher: Dispatcher) -> None:
+        """Give up a subscription without consumers, in a task of its own: the call that ends here may be cancelled."""
+        closing = asyncio.create_task(self._close_unused(dispatcher))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def _close_unused(self, dispatcher: Dispatcher) -> None:
         await asyncio.sleep(_LINGER)
@@ -134,6 +145,6 @@ class Subscribers:
                 await self._stop(dispatcher)
 
     async def _stop(self, dispatcher: Dispatcher) -> None:
-        del self._dispatchers[dispatcher.subscription.name]
         self._wakeup.unsubscribe(dispatcher.wake)
         await dispatcher.stop()
+        self._dispatchers.pop(dispatcher.subscription.name, None)
