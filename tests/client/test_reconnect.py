@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 
 from hookline.client import Consumer, Delivery
 from path.rig.database import cursors, locked_cursors, until_waiting_for_lock
 from path.rig.events import append_many
+from path.rig.process import RelayProcess, write_config
 from path.rig.proxy import Proxy
 from path.rig.relay import Relay
 from path.rig.stream import PATIENCE, RawStream
@@ -70,6 +72,29 @@ async def test_it_comes_back_after_the_relay_was_restarted(database: str) -> Non
             await delivery.ack()
         await consumer.__aexit__(None, None, None)
     assert consumer.confirmed == 10
+
+
+async def test_acks_of_what_a_killed_relay_handed_out_still_count(database: str, tmp_path: Path) -> None:
+    """The next relay has to wait for the dead one's lease before it can know what the tokens name."""
+    config = write_config(
+        tmp_path / "hookline.toml", {"subscriptions.all": {"start": "earliest"}, "relay": {"lease": "2s"}}
+    )
+    async with RelayProcess(database, config) as relay, Consumer(relay.target, "all") as consumer:
+        await append_many(database, 3)
+        first, *rest = await take(consumer, 3)
+        await first.ack()
+        await relay.kill()
+        acks = [delivery.ack() for delivery in rest]
+        async with (
+            RelayProcess(database, config, port=relay.port, name="next"),
+            asyncio.timeout(2 * PATIENCE),
+        ):
+            for ack in acks:
+                await ack
+            last = await append_many(database, 1)
+            [delivery] = await take(consumer, 1)
+            assert [delivery.event_id] == last
+        assert (consumer.confirmed, consumer.failed) == (3, 0)
 
 
 async def test_it_waits_for_a_relay_that_is_not_there_yet(database: str) -> None:

@@ -17,7 +17,7 @@ from hookline.relay.ownership import OwnedShard, Ownership
 from hookline.relay.reader import LogReader
 from hookline.relay.settle import Confirm, Settler
 from hookline.relay.stream import Stream
-from hookline.relay.token import TokenCodec
+from hookline.relay.token import Token, TokenCodec
 from hookline.relay.trace import DeliveryTraces
 from hookline.store.session import Session
 from hookline.store.subscriptions import Subscription
@@ -178,6 +178,11 @@ class Dispatcher:
             return Undecided.SHARD_NOT_OURS
         if named.epoch > shard.epoch:
             return pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN
+        return self._find_in(shard, named)
+
+    def _find_in(
+        self, shard: OwnedShard, named: Token
+    ) -> "Delivery | OwnedShard | Undecided | pb.SettlementFailureReason.ValueType":
         delivery = self._deliveries.get(named.seq)
         if delivery is not None and delivery.shard is shard:
             return delivery

@@ -1,9 +1,7 @@
 """`hookline.v1.DeliveryService`: what consumers call."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from time import time_ns
 from typing import TYPE_CHECKING
 
 import grpc
@@ -11,9 +9,8 @@ import structlog
 
 from hookline.core.window import Limit
 from hookline.errors import DatabaseUnavailable, StatementRefused
-from hookline.relay.delivery import Delivery
-from hookline.relay.dispatch import Dispatcher, Undecided
-from hookline.relay.ownership import OwnedShard
+from hookline.relay.dispatch import Dispatcher
+from hookline.relay.received import ReceivedSettlements
 from hookline.relay.status import RpcError, abort, invalid, unavailable
 from hookline.relay.stream import Stream
 from hookline.relay.subscribers import Subscribers
@@ -27,15 +24,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _LONGEST_NAME = 128
-_LOOK_AGAIN = 0.1
-"""Seconds between two looks at a token that can't be judged yet."""
-_Reason = pb.SettlementFailureReason
-_DETAILS = {
-    _Reason.SETTLEMENT_FAILURE_REASON_INVALID_TOKEN: "not a token of this subscription; send tokens as they came",
-    _Reason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN: "its lease has ended; the event will be delivered again",
-    _Reason.SETTLEMENT_FAILURE_REASON_ALREADY_SETTLED: "the event is settled already; nothing is left to do",
-    _Reason.SETTLEMENT_FAILURE_REASON_NO_VERDICT: "the settlement names no verdict that this relay knows; set one",
-}
 
 
 class DeliveryService(DeliveryServiceServicer):
@@ -102,7 +90,8 @@ class DeliveryService(DeliveryServiceServicer):
                 case "settlements":
                     await stream.room_for_settlements()
                     stream.owe_confirmation()
-                    settling = asyncio.create_task(_settle(dispatcher, stream, request.settlements))
+                    received = ReceivedSettlements(dispatcher, stream, request.settlements)
+                    settling = asyncio.create_task(received.settle())
                     stream.settling.add(settling)
                     settling.add_done_callback(stream.settling.discard)
                 case "window":
@@ -133,61 +122,6 @@ def _limit(window: pb.Window) -> Limit:
     if window.max_events < 0 or window.max_bytes < 0:
         raise invalid("NEGATIVE_WINDOW", "a window can't be negative; 0 events pauses the stream")
     return Limit.within_bounds(events=window.max_events, bytes_=window.max_bytes)
-
-
-async def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBatch) -> None:
-    """Settle what can be settled; the rest of the batch fails item by item.
-
-    Returns at once, unless a relay before this one handed something of it out: then what it names must be known first.
-    """
-    arrived_at = time_ns()
-    acked: dict[Delivery, pb.Settlement] = {}
-    repeated: list[tuple[bytes, OwnedShard]] = []
-    failures: list[pb.SettlementFailure] = []
-
-    def fail(token: bytes, reason: "pb.SettlementFailureReason.ValueType") -> None:
-        failures.append(pb.SettlementFailure(token=token, reason=reason, detail=_DETAILS[reason]))
-
-    def confirm(committed: list[Delivery], lost: list[Delivery]) -> None:
-        for delivery in committed if dispatcher.traces.is_recording else ():
-            dispatcher.traces.settled(delivery, "ack", acked[delivery].traceparent, arrived_at=arrived_at)
-        for delivery in lost:
-            fail(acked[delivery].token, _Reason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN)
-        for token, shard in repeated:
-            # By now it is known what became of the first settlement.
-            reason = "STALE_TOKEN" if shard.lost else "ALREADY_SETTLED"
-            fail(token, _Reason.Value(f"SETTLEMENT_FAILURE_REASON_{reason}"))
-        stream.confirm(batch.sequence, failures)
-
-    left: Sequence[pb.Settlement] = batch.settlements
-    patience = dispatcher.undecided_for
-    while left:
-        undecided: list[pb.Settlement] = []
-        for settlement in left:
-            found = dispatcher.find(settlement.token)
-            if isinstance(found, Undecided):
-                undecided.append(settlement)
-            elif isinstance(found, OwnedShard):
-                repeated.append((settlement.token, found))
-            elif not isinstance(found, Delivery):
-                fail(settlement.token, found)
-            elif not settlement.HasField("ack"):
-                fail(settlement.token, _Reason.SETTLEMENT_FAILURE_REASON_NO_VERDICT)
-            else:
-                acked[found] = settlement
-        left = undecided
-        if left and patience <= 0:
-            for settlement in left:
-                fail(settlement.token, _Reason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN)
-            break
-        if left:
-            patience -= _LOOK_AGAIN
-            await asyncio.sleep(_LOOK_AGAIN)
-    # What was found may have been settled or lost while the rest was undecided.
-    live = [delivery for delivery in acked if not delivery.settled]
-    repeated += [(acked[delivery].token, delivery.shard) for delivery in acked if delivery.settled]
-    # Also without an ack: "already settled" must not be said before the first settlement is committed.
-    dispatcher.ack(live, confirm)
 
 
 def _heartbeat(dispatcher: Dispatcher) -> pb.SubscribeResponse:
