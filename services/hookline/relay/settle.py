@@ -1,6 +1,7 @@
 """Settlements become cursor positions; confirmations follow the commit."""
 
 import asyncio
+import contextlib
 from typing import Protocol
 
 import structlog
@@ -17,6 +18,8 @@ _BUSY_SPACING = 0.015
 _BUSY_EVENTS = 10
 """Seconds between two commits: settlements of that time share one, and where there are many the next may wait for
 more. The first never waits."""
+_FULL = 400
+"""Settlements that are committed without waiting for more."""
 _IDLE_FLUSH = 1.0
 """Seconds after which positions are written that moved without a settlement, past events that nobody wants."""
 
@@ -37,6 +40,9 @@ class Settler:
         self._acked: list[tuple[list[Delivery], Confirm]] = []
         self._moved: set[OwnedShard] = set()
         self._wake = asyncio.Event()
+        self._gathered = 0
+        self._full = asyncio.Event()
+        """Enough settlements are gathered: their windows wait for them."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -48,6 +54,9 @@ class Settler:
         for delivery in deliveries:
             delivery.shard.progress.settle(delivery.event.seq)
         self._acked.append((deliveries, confirm))
+        self._gathered += len(deliveries)
+        if self._gathered >= _FULL:
+            self._full.set()
         self._idle.clear()
         self._wake.set()
 
@@ -66,7 +75,9 @@ class Settler:
                     continue
             self._wake.clear()
             settled = await self._flush()
-            await asyncio.sleep(_BUSY_SPACING if settled >= _BUSY_EVENTS else _QUIET_SPACING)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_BUSY_SPACING if settled >= _BUSY_EVENTS else _QUIET_SPACING):
+                    await self._full.wait()
 
     async def drained(self) -> None:
         """Wait until every settlement that was given is committed and confirmed."""
@@ -75,6 +86,8 @@ class Settler:
     async def _flush(self) -> int:
         """Commit what was gathered; answers how many settlements that were."""
         acked, self._acked = self._acked, []
+        self._gathered = 0
+        self._full.clear()
         moved, self._moved = self._moved, set()
         for deliveries, _ in acked:
             moved.update(delivery.shard for delivery in deliveries)
