@@ -92,8 +92,10 @@ async def test_acks_of_what_a_killed_relay_handed_out_still_count(database: str,
             for ack in acks:
                 await ack
             last = await append_many(database, 1)
-            [delivery] = await take(consumer, 1)
-            assert [delivery.event_id] == last
+            # Until the token was known its event may have been handed out again: at least once is the promise.
+            async for delivery in consumer:
+                if delivery.event_id in last:
+                    break
         assert (consumer.confirmed, consumer.failed) == (3, 0)
 
 
