@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 import structlog
 
 from hookline.errors import HooklineError
-from hookline.process import SUPERVISED
+from hookline.process import EXIT_CONFIG_ERROR, SUPERVISED
 
 _log = structlog.get_logger(__name__)
 
-CONFIG_ERROR = 2
-"""Exit code of a child that can't start as it is configured: starting it again would not help."""
 _PAUSE = 1.0
 """Seconds before a child that died is started again."""
 
@@ -61,7 +59,7 @@ class Child:
         while True:
             assert self._process is not None, "start() first"
             code = await self._process.wait()
-            if code == CONFIG_ERROR:
+            if code == EXIT_CONFIG_ERROR:
                 raise ChildFailed(f"hookline {self.command} could not start; its message is above")
             _log.error("a part of Hookline died; starting it again", part=self.command, exit_code=code)
             await asyncio.sleep(_PAUSE)

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+EXIT_CONFIG_ERROR = 2
+"""Exit code when something has to be mended first, and the message says what: starting again would not help."""
 SUPERVISED = "HOOKLINE_SUPERVISED"
 """Set for the children of `hookline run`: they stop when their standard input closes, so that none of them outlives
 a supervisor that was killed."""

@@ -10,6 +10,7 @@ from hookline.cli.send import send_app
 from hookline.cli.serve import edge, migrate, relay, run
 from hookline.cli.tail import tail
 from hookline.errors import DatabaseUnavailable, HooklineError
+from hookline.process import EXIT_CONFIG_ERROR
 
 app = typer.Typer(
     name="hookline",
@@ -28,8 +29,6 @@ app.command()(demo)
 
 EXIT_UNAVAILABLE = 1
 """Exit code when the database can't be reached: starting again may help."""
-EXIT_ERROR = 2
-"""Exit code when something is wrong with the configuration or the surroundings, and the message says what."""
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)
@@ -57,4 +56,4 @@ def main() -> None:
         sys.exit(EXIT_UNAVAILABLE)
     except HooklineError as error:
         typer.echo(f"hookline: {error}", err=True)
-        sys.exit(EXIT_ERROR)
+        sys.exit(EXIT_CONFIG_ERROR)
