@@ -5,6 +5,13 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Coroutine
+
+import structlog
+
+from hookline.errors import HooklineError
+
+_log = structlog.get_logger(__name__)
 
 EXIT_CONFIG_ERROR = 2
 """Exit code when something has to be mended first, and the message says what: starting again would not help."""
@@ -32,6 +39,37 @@ class Stop:
         if not os.read(sys.stdin.fileno(), 1024):
             asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
             self._requested.set()
+
+
+class BackgroundFailed(HooklineError):
+    """A task ended that serves as long as the process does; the log says why."""
+
+
+class Background:
+    """Tasks that run as long as the process serves: when one of them ends by itself, the process can't go on."""
+
+    def __init__(self, *jobs: Coroutine[None, None, None]) -> None:
+        self._tasks = {asyncio.create_task(job) for job in jobs}
+
+    async def until(self, stop: Stop) -> None:
+        """Wait until the process is to stop.
+
+        Raises:
+            BackgroundFailed: A task ended before.
+        """
+        asked = asyncio.create_task(stop.wait())
+        ended, _ = await asyncio.wait({asked, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        for task in ended - {asked}:
+            _log.critical("a task ended that never should", task=task.get_name(), exc_info=task.exception())
+        if asked not in ended:
+            raise BackgroundFailed("this process can't go on; the log says why. Start it again")
+
+    async def cancel(self) -> None:
+        """End them all."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def calm_garbage_collection() -> None:

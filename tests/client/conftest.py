@@ -1,9 +1,10 @@
-"""A relay in the test's own event loop, over a database of its own."""
+"""Relays in the test's own event loop: a real one, and one that does what the test says."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
+from client.scripted_relay import ScriptedRelay
 from path.rig.relay import Relay
 
 
@@ -11,4 +12,11 @@ from path.rig.relay import Relay
 async def relay(database: str) -> AsyncIterator[Relay]:
     """Serves the subscription `all`: everything, from the start of the log."""
     async with Relay(database) as relay:
+        yield relay
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedRelay]:
+    """Says and hears what the test wants."""
+    async with ScriptedRelay() as relay:
         yield relay

@@ -104,7 +104,7 @@ async def test_its_window_bounds_what_it_holds(relay: Relay, database: str) -> N
     await append_many(database, 30)
     async with Consumer(relay.target, "all", window=5) as consumer:
         held = await take(consumer, 5)
-        assert relay.dispatcher()._streams[0].window.events == 5
+        assert relay.dispatcher()._holders[0].window.events == 5
         for _ in range(25):
             await held.pop(0).ack()
             held += await take(consumer, 1)
@@ -116,8 +116,8 @@ async def test_two_consumers_share_and_none_gets_what_the_other_has(relay: Relay
         Consumer(relay.target, "all", window=20) as one,
         Consumer(relay.target, "all", window=20) as two,
     ):
-        await until(lambda: "all" in relay.subscribers._dispatchers, "a consumer joined")
-        await until(lambda: len(relay.dispatcher()._streams) == 2, "both joined")
+        await until(lambda: "all" in relay.subscribers._served, "a consumer joined")
+        await until(lambda: len(relay.dispatcher()._holders) == 2, "both joined")
         sent = await append_many(database, 40)
         first, second = await take(one, 20), await take(two, 20)
         assert sorted(delivery.event_id for delivery in first + second) == sorted(sent)
@@ -138,7 +138,7 @@ async def test_a_negative_window_is_refused_at_once(relay: Relay) -> None:
 async def test_a_cancelled_iteration_can_be_taken_up_again(relay: Relay, database: str) -> None:
     async with Consumer(relay.target, "all") as consumer:
         waiting = asyncio.ensure_future(anext(consumer))
-        await until(lambda: consumer._stream is not None, "it is connected")
+        await until(lambda: consumer._connection.stream is not None, "it is connected")
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -162,7 +162,10 @@ async def test_a_task_that_consumes_can_be_cancelled(relay: Relay, database: str
         consuming.cancel()
         with pytest.raises(asyncio.CancelledError):
             await consuming
-    await until(lambda: not relay.subscribers._streams, "the relay sees it go")
+    await until(
+        lambda: not any(served.holders for served in relay.subscribers._served.values()),
+        "the relay sees it go",
+    )
 
 
 async def test_an_ack_whose_lease_another_relay_took_fails_and_says_what_follows(
@@ -188,4 +191,4 @@ async def test_a_consumer_that_never_connected_leaves_at_once() -> None:
 
 def test_a_deliverys_printed_form_tells_nothing_of_its_content() -> None:
     message = pb.Delivery(event_id="id", source="s", type="t", ordering_key="canary", body=b"canary")
-    assert "canary" not in repr(Delivery(message, lambda *_: None))  # type: ignore[arg-type,return-value]
+    assert "canary" not in repr(Delivery(message, lambda *_: None, "all"))  # type: ignore[arg-type,return-value]

@@ -23,10 +23,10 @@ async def take(consumer: Consumer, count: int) -> list[Delivery]:
 
 async def cut(proxy: Proxy, consumer: Consumer) -> None:
     """Break the consumer's connection, and wait until it knows."""
-    stream = consumer._stream
+    stream = consumer._connection.stream
     assert stream is not None
     proxy.cut()
-    await until(lambda: consumer._stream is not stream, "the break is noticed")
+    await until(lambda: consumer._connection.stream is not stream, "the break is noticed")
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ async def test_an_ack_that_was_committed_while_the_only_consumer_was_away_is_not
             await until_waiting_for_lock(database, "hookline relay all settlements")
             proxy.upstream = 1
             await cut(proxy, consumer)
-        await until(lambda: not relay.subscribers._dispatchers, "the relay gave the leases up")
+        await until(lambda: not relay.subscribers._served, "the relay gave the leases up")
         assert max(row["position"] for row in (await cursors(database)).values()) > 0
         proxy.upstream = relay.port
         async with asyncio.timeout(2 * PATIENCE):
@@ -170,7 +170,7 @@ async def test_a_draining_relay_hands_its_consumer_to_the_next(database: str) ->
             sent = await append_many(database, 30)
             held = await take(consumer, 4)  # six more wait in the consumer's buffer
             draining = asyncio.create_task(old.subscribers.drain(timedelta(seconds=PATIENCE)))
-            await until(lambda: consumer._draining, "the consumer heard of it")
+            await until(lambda: consumer._leases._draining, "the consumer heard of it")
             proxy.upstream = new.port
             for delivery in held:
                 await delivery.ack()

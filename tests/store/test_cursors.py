@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from hookline.core.subscription import Subscription
 from hookline.model import CursorState, OwnedCursor, Seq, Shard, SubscriptionName
 from hookline.store import cursors
 from hookline.store.session import Session
-from hookline.store.subscriptions import Subscription, declare
+from hookline.store.subscriptions import declare
 from store.webhooks import SHARDS, WITHIN
 
 NAME = SubscriptionName("all")
@@ -22,12 +23,17 @@ OVER = timedelta(microseconds=1)
 @pytest.fixture(autouse=True)
 async def declared(session: Session) -> None:
     for name in (NAME, SubscriptionName("other")):
-        subscription = Subscription(name, ("*",), ("*",), "none", timedelta(seconds=30))
-        await declare(session, subscription, start="latest", within=WITHIN)
+        await declare(session, Subscription(name), start="latest", within=WITHIN)
 
 
-async def acquire(session: Session, owner: str, lease: timedelta = LEASE) -> list[OwnedCursor]:
-    taken = await cursors.acquire(session, NAME, owner=owner, lease=lease, within=WITHIN)
+def all_of(_: list[str], shards: int) -> int:
+    return shards
+
+
+async def acquire(
+    session: Session, owner: str, lease: timedelta = LEASE, *, name: SubscriptionName = NAME
+) -> list[OwnedCursor]:
+    taken, _, _ = await cursors.acquire(session, name, owner=owner, lease=lease, share=all_of, within=WITHIN)
     return sorted(taken, key=lambda cursor: cursor.shard)
 
 
@@ -49,8 +55,9 @@ def epochs(owned: list[OwnedCursor]) -> list[tuple[Shard, int]]:
 
 
 async def test_all_free_cursors_are_taken_once(session: Session, foreign: Any) -> None:
+    first = {row[0]: row[2] for row in await rows(foreign)}
     owned = await acquire(session, "a")
-    assert owned == [OwnedCursor(Shard(n), 1, CursorState(Seq(0), ())) for n in range(SHARDS)]
+    assert owned == [OwnedCursor(Shard(n), first[n] + 1, CursorState(Seq(0), ())) for n in range(SHARDS)]
     assert await acquire(session, "b") == []
     assert {row[1] for row in await rows(foreign)} == {"a"}
 
@@ -110,12 +117,39 @@ async def test_what_is_released_is_free_at_once_and_keeps_its_place(session: Ses
     await cursors.advance(session, NAME, [moved(owned[3], 7, 2)], lease=LEASE, within=WITHIN)
     await cursors.release(session, NAME, epochs(owned[3:4]), within=WITHIN)
     [taken] = await acquire(session, "b")
-    assert (taken.shard, taken.epoch, taken.state) == (3, 2, CursorState(Seq(7), (Seq(2),)))
+    assert taken == OwnedCursor(Shard(3), owned[3].epoch + 1, CursorState(Seq(7), (Seq(2),)))
     released_twice = await cursors.renew(session, NAME, epochs(owned[3:4]), lease=LEASE, within=WITHIN)
     assert released_twice == set()
 
 
 async def test_another_subscription_has_cursors_of_its_own(session: Session) -> None:
     await acquire(session, "a")
-    other = await cursors.acquire(session, SubscriptionName("other"), owner="b", lease=LEASE, within=WITHIN)
-    assert len(other) == SHARDS
+    assert len(await acquire(session, "b", name=SubscriptionName("other"))) == SHARDS
+
+
+async def test_as_many_are_taken_as_the_share_says_of_the_members_that_there_are(session: Session) -> None:
+    name = SubscriptionName("shared")
+    await declare(session, Subscription(name), start="latest", within=WITHIN)
+    told: list[tuple[list[str], int]] = []
+
+    async def take(owner: str, wanted: int, lease: timedelta = LEASE) -> tuple[int, list[str], int]:
+        def share(members: list[str], shards: int) -> int:
+            told.append((sorted(members), shards))
+            return wanted
+
+        taken, members, shards = await cursors.acquire(
+            session, name, owner=owner, lease=lease, share=share, within=WITHIN
+        )
+        return len(taken), sorted(members), shards
+
+    assert await take("gone", 0, OVER) == (0, [], SHARDS)
+    assert await take("a", 3) == (3, [], SHARDS)
+    assert await take("b", SHARDS) == (SHARDS - 3, ["a"], SHARDS)
+    assert await take("c", -1) == (0, ["a", "b"], SHARDS)
+    await cursors.leave(session, name, owner="a", within=WITHIN)
+    assert await take("c", SHARDS) == (0, ["b"], SHARDS), "who leaves keeps its leases until it releases them"
+    assert told == [([], SHARDS), ([], SHARDS), (["a"], SHARDS), (["a", "b"], SHARDS), (["b"], SHARDS)]
+
+
+async def test_nothing_is_taken_of_a_subscription_that_there_is_not(session: Session) -> None:
+    assert await acquire(session, "a", name=SubscriptionName("unknown")) == []

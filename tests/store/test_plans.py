@@ -10,6 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from hookline.core.subscription import Subscription
 from hookline.embedded import EmbeddedPostgres
 from hookline.model import CursorState, OwnedCursor, Seq, SubscriptionName
 from hookline.store import cursors
@@ -17,7 +18,7 @@ from hookline.store.ingest import ingest
 from hookline.store.migrate import migrate
 from hookline.store.session import Session
 from hookline.store.statements import load
-from hookline.store.subscriptions import Subscription, declare
+from hookline.store.subscriptions import declare
 from store.webhooks import SHARDS, WITHIN, webhook
 
 SEGMENT = 5_000
@@ -129,10 +130,11 @@ async def test_ingest_looks_into_the_ledger_by_its_primary_key_only(session: Ses
 
 async def test_every_cursor_update_is_hot(session: Session, foreign: Any) -> None:
     name = SubscriptionName("all")
-    subscription = Subscription(name, ("*",), ("*",), "none", timedelta(seconds=30))
-    await declare(session, subscription, start="earliest", within=WITHIN)
+    await declare(session, Subscription(name), start="earliest", within=WITHIN)
     lease = timedelta(minutes=1)
-    owned = await cursors.acquire(session, name, owner="relay", lease=lease, within=WITHIN)
+    owned, _, _ = await cursors.acquire(
+        session, name, owner="relay", lease=lease, share=lambda _, shards: shards, within=WITHIN
+    )
     for position in range(1, 301):
         pending = tuple(Seq(seq) for seq in range(max(0, position - 20), position, 3))
         states = [OwnedCursor(c.shard, c.epoch, CursorState(Seq(position), pending)) for c in owned]

@@ -1,14 +1,22 @@
 """hookline.toml and the environment: what they may say, and what a mistake is answered with."""
 
 import os
-from datetime import timedelta
+import re
+import tomllib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from hookline.config import load
+from hookline.config import PushCall, PushTls, Retry, Settings, Source, Subscription, load
+from hookline.core.retry import ExponentialWait, FixedWait, ListedWait, RetryPolicy, Wait
+from hookline.core.subscription import Push
+from hookline.core.subscription import PushTls as DeclaredTls
+from hookline.core.subscription import Subscription as Declared
 from hookline.errors import ConfigError
+from hookline.model import SubscriptionName
 
+COMMENTED = Path(__file__).parents[2] / "deploy" / "hookline.toml"
 CANARY = "canary-secret-4711"
 GOOD = """
 [sources.begini]
@@ -20,6 +28,19 @@ sources = ["begini"]
 types = ["*_score.complete"]
 ack_deadline = "5m"
 start = "earliest"
+expression = 'body.event.type == "final"'
+ordering = "key"
+after_dead_letter = "block"
+push = "dns:///scoring:50051"
+dead_letter_retention = "90d"
+
+[subscriptions.scores.retry]
+min = "2s"
+max_age = "unlimited"
+
+[subscriptions.scores.push_call]
+max_events = 7
+tls = { ca_file = "ca.pem" }
 
 [edge]
 request_deadline = "250ms"
@@ -101,6 +122,61 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
         ('[subscriptions.a]\nack_deadline = "0s"\n', ["ack_deadline", "longer than zero"]),
         ('[subscriptions.a]\nack_deadline = "-5s"\n', ["ack_deadline = '-5s'"]),
         ('[subscriptions.a]\nack_deadline = "999999999999d"\n', ["ack_deadline = '999999999999d'"]),
+        ("[subscriptions.a]\nexpression = '1 +'\n", ["a.expression = '1 +'", "line 1, column 4"]),
+        ("[subscriptions.a]\nexpression = 'event == 1'\n", ["a.expression", "no variable 'event'", "body"]),
+        ('[subscriptions.a]\nafter_dead_letter = "block"\n', ["a.after_dead_letter", 'ordering = "key"']),
+        ('[subscriptions.a]\nafter_dead_letter = "stop"\n', ["after_dead_letter = 'stop'", "'block'"]),
+        ('[subscriptions.a]\ndead_letter_retention = "0s"\n', ["dead_letter_retention", "longer than zero"]),
+        ('[subscriptions.a]\ndead_letter_retention = "101y"\n', ["dead_letter_retention = '101y'", '"2h"']),
+        ('[subscriptions.a]\ndead_letter_retention = "36501d"\n', ["'36501d'", "hundred years"]),
+        ("[subscriptions.a]\nstart = 2026-01-31T12:00:00\n", ["a.start = ", "no zone", "+02:00"]),
+        (
+            '[subscriptions.a]\nstart = "2026-01-31T12:00:00"\n',
+            ["a.start = '2026-01-31T12:00:00'", "no zone"],
+        ),
+        ("[subscriptions.a]\nstart = 2026-01-31\n", ["a.start = ", '"earliest"', "2026-01-31T12:00:00Z"]),
+        ('[subscriptions.a]\nstart = "first"\n', ["a.start = 'first'", '"earliest"']),
+        ("[subscriptions.a]\nstart = 1769860800\n", ["a.start = 1769860800", '"earliest"']),
+        ('[subscriptions.a]\nstart = "0001-01-01T00:00:00+14:00"\n', ["a.start", '"earliest"']),
+        ('[subscriptions.a.retry]\nwait = "random"\n', ["a.retry.wait = 'random'", "'listed'"]),
+        ('[subscriptions.a.retry]\nmin = "5m"\nmax = "1m"\n', ["a.retry: min, 0:05:00, is longer than max"]),
+        ('[subscriptions.a.retry]\nmin = "1h"\n', ["a.retry: min, 1:00:00, is longer than max, 0:10:00"]),
+        ('[subscriptions.a.retry]\nwait = "fixed"\n', ["a.retry: ", "needs a delay"]),
+        ('[subscriptions.a.retry]\nwait = "listed"\n', ["a.retry: ", "needs delays"]),
+        ('[subscriptions.a.retry]\nwait = "listed"\ndelays = []\n', ["a.retry.delays", "at least 1"]),
+        ('[subscriptions.a.retry]\nwait = "listed"\ndelays = ["1s", "0s"]\n', ["a.retry: ", "the last"]),
+        (
+            '[subscriptions.a.retry]\nwait = "listed"\ndelays = ["1s", "x"]\n',
+            ["a.retry.delays.1 = 'x'", '"5m"'],
+        ),
+        (
+            '[subscriptions.a.retry]\nwait = "fixed"\ndelay = "1s"\ndelays = ["1s"]\n',
+            ["a.retry.delays", 'wait = "listed"', 'is "fixed"'],
+        ),
+        ('[subscriptions.a.retry]\ndelay = "1s"\n', ["a.retry.delay = '1s'", 'is "exponential"']),
+        (
+            '[subscriptions.a.retry]\nwait = "listed"\ndelays = ["1s"]\nmax = "1m"\n',
+            ["a.retry.max = '1m'", 'is "listed"'],
+        ),
+        ('[subscriptions.a.retry]\nmax = "31d"\n', ["a.retry.max = '31d'", "30 days"]),
+        ("[subscriptions.a.retry]\nmax_attempts = 0\n", ["a.retry.max_attempts = 0"]),
+        ('[subscriptions.a.retry]\nmax_age = "never"\n', ["a.retry.max_age = 'never'", '"2h"']),
+        ("[subscriptions.a.retry]\nattempts = 3\n", ["a.retry.attempts: ", "did you mean 'max_attempts'?"]),
+        ("[subscriptions.a]\nretry = 5\n", ["a.retry = 5", "[subscriptions.a.retry]"]),
+        ("[subscriptions.retry.retry]\nzzz = 3\n", ["known here: delay, delays, max, "]),
+        ("[subscriptions.retry]\nzzz = 3\n", ["known here: ack_deadline, "]),
+        ('[subscriptions.a]\npush = ""\n', ["a.push = ''", "dns:///scoring:50051"]),
+        ('[subscriptions.a]\npush = "https://scoring:50051"\n', ["a.push = ", "dns:///scoring:50051", "tls"]),
+        ("[subscriptions.a.push_call]\nmax_events = 5\n", ["a.push_call: ", "not whom", "set push = "]),
+        ('[subscriptions.a]\npush = "x:1"\npush_call = { max_events = 0 }\n', ["push_call.max_events = 0"]),
+        (
+            '[subscriptions.a]\npush = "x:1"\npush_call = { tls = { key_file = "x" } }\n',
+            ["push_call.tls: ", "certificate_file"],
+        ),
+        (
+            '[subscriptions.a]\npush = "x:1"\npush_call = { tls = { cafile = "x" } }\n',
+            ["did you mean 'ca_file'?"],
+        ),
         ('[edge]\nhttp = "8080"\n', ["edge.http = '8080'", "127.0.0.1:8080"]),
         ('[edge]\nhttp = "localhost:99999"\n', ["edge.http = 'localhost:99999'"]),
         ('[edge]\nhttp = "http://localhost:80"\n', ["edge.http"]),
@@ -213,3 +289,101 @@ def test_a_missing_or_empty_secret_says_where_to_put_it(monkeypatch: pytest.Monk
     written("\n", "KEYFILE")
     with pytest.raises(ConfigError, match="write the key into KEYFILE"):
         source.resolve_secrets("begini")
+
+
+def test_a_subscription_is_declared_as_it_is_written() -> None:
+    written(GOOD)
+    assert load().subscriptions["scores"].declared("scores") == Declared(
+        name=SubscriptionName("scores"),
+        sources=("begini",),
+        types=("*_score.complete",),
+        expression='body.event.type == "final"',
+        ordering="key",
+        after_dead_letter="block",
+        ack_deadline=timedelta(minutes=5),
+        retry=RetryPolicy(wait=ExponentialWait(min=timedelta(seconds=2)), max_age=None),
+        push=Push(target="dns:///scoring:50051", max_events=7, tls=DeclaredTls(ca_file="ca.pem")),
+        dead_letter_retention=timedelta(days=90),
+    )
+
+
+def test_a_subscription_of_which_nothing_is_said_is_declared_as_usual() -> None:
+    declared = load(written("[subscriptions.a]\n")).subscriptions["a"].declared("a")
+    assert declared == Declared(name=SubscriptionName("a"))
+
+
+@pytest.mark.parametrize(
+    ("text", "wait"),
+    [
+        ('wait = "exponential"\nmin = "2m"\nmax = "2m"', ExponentialWait(*[timedelta(minutes=2)] * 2)),
+        ('max = "30d"', ExponentialWait(max=timedelta(days=30))),
+        ('delay = "250ms"\nwait = "fixed"', FixedWait(timedelta(milliseconds=250))),
+        ('wait = "listed"\ndelays = ["0s", "1h"]', ListedWait((timedelta(0), timedelta(hours=1)))),
+    ],
+)
+def test_each_way_to_wait_is_what_it_says(text: str, wait: Wait) -> None:
+    subscription = load(written(f"[subscriptions.a.retry]\n{text}\n")).subscriptions["a"]
+    assert subscription.declared("a").retry == RetryPolicy(wait=wait)
+
+
+def test_attempts_and_age_can_be_unlimited() -> None:
+    text = '[subscriptions.a.retry]\nmax_attempts = "unlimited"\nmax_age = "unlimited"\n'
+    retry = load(written(text)).subscriptions["a"].declared("a").retry
+    assert (retry.max_attempts, retry.max_age) == (None, None)
+
+
+def test_an_empty_tls_table_asks_for_tls_with_the_system_s_authorities() -> None:
+    text = '[subscriptions.a]\npush = "x:1"\n[subscriptions.a.push_call.tls]\n'
+    push = load(written(text)).subscriptions["a"].declared("a").push
+    assert push == Push(target="x:1", tls=DeclaredTls())
+    assert load(written('[subscriptions.a]\npush = "x:1"\n')).subscriptions["a"].declared("a").push == Push(
+        "x:1"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-01-31T13:00:00+01:00", '"2026-01-31T12:00:00Z"', '"2026-01-31 14:30+02:30"', '"20260131T120000Z"'],
+)
+def test_a_subscription_can_start_at_a_time(text: str) -> None:
+    start = load(written(f"[subscriptions.a]\nstart = {text}\n")).subscriptions["a"].start
+    assert start == datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def test_a_subscription_in_the_environment_is_read_like_one_in_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(
+        "HOOKLINE_SUBSCRIPTIONS",
+        '{"a": {"start": "2026-01-31T12:00:00Z", "retry": {"max_age": "unlimited"}}}',
+    )
+    subscription = load().subscriptions["a"]
+    assert (subscription.start, subscription.retry.max_age) == (datetime(2026, 1, 31, 12, tzinfo=UTC), None)
+
+
+def test_the_commented_file_has_every_setting_with_its_default() -> None:
+    commented = COMMENTED.read_text(encoding="utf-8")
+    # The alternatives of `retry`, which would contradict what is set, and a push target.
+    alternatives = re.compile(r"^# (wait|delay|delays) = .*\n", re.MULTILINE)
+    assert {match[1] for match in alternatives.finditer(commented)} == {"wait", "delay", "delays"}
+    everything = re.sub(r"^# (\w+ = |\[)", r"\1", alternatives.sub("", commented), flags=re.MULTILINE)
+
+    as_it_is = load(written(commented))
+    assert as_it_is.model_dump(exclude={"sources", "subscriptions"}) == Settings().model_dump(
+        exclude={"sources", "subscriptions"}
+    )
+    subscription = as_it_is.subscriptions["all"]
+    assert subscription.declared("all") == Declared(name=SubscriptionName("all"))
+    assert (subscription.start, subscription.push_call) == ("latest", None)
+    assert load(written(everything)).subscriptions["all"].push_call == PushCall(tls=PushTls())
+
+    tables = tomllib.loads(everything)
+    all_ = tables["subscriptions"]["all"]
+    assert set(all_) == set(Subscription.model_fields)
+    assert set(all_["retry"]) == set(Retry.model_fields) - {"delay", "delays"}
+    assert set(all_["push_call"]) == set(PushCall.model_fields)
+    assert set(all_["push_call"]["tls"]) == set(PushTls.model_fields)
+    assert set(tables["sources"]["begini"]) == set(Source.model_fields)
+    for name in ("database", "edge", "relay", "telemetry"):
+        assert set(tables[name]) == set(type(getattr(as_it_is, name)).model_fields)
+    assert set(tables) == set(Settings.model_fields) - {"database_url"}

@@ -5,9 +5,12 @@ import sys
 import typer
 
 import hookline
+from hookline.cli.dead import dead_app
 from hookline.cli.demo import demo
+from hookline.cli.relay_call import RelayUnreachable
 from hookline.cli.send import send_app
 from hookline.cli.serve import edge, migrate, relay, run
+from hookline.cli.subscriptions import subscriptions_app
 from hookline.cli.tail import tail
 from hookline.errors import DatabaseUnavailable, HooklineError
 from hookline.process import EXIT_CONFIG_ERROR
@@ -24,11 +27,13 @@ app.command()(relay)
 app.command()(migrate)
 app.add_typer(send_app)
 app.command()(tail)
+app.add_typer(subscriptions_app)
+app.add_typer(dead_app)
 app.command()(demo)
 
 
 EXIT_UNAVAILABLE = 1
-"""Exit code when the database can't be reached: starting again may help."""
+"""Exit code when the database or the relay can't be reached: trying again may help."""
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)
@@ -51,7 +56,7 @@ def main() -> None:
     """Run the command; an error that Hookline reports on purpose is a message, not a traceback."""
     try:
         app()
-    except DatabaseUnavailable as error:
+    except (DatabaseUnavailable, RelayUnreachable) as error:
         typer.echo(f"hookline: {error}", err=True)
         sys.exit(EXIT_UNAVAILABLE)
     except HooklineError as error:

@@ -68,11 +68,12 @@ def relay(*, config: ConfigOption = None, grpc: GrpcOption = None) -> None:
     """Deliver events to consumers over gRPC."""
     import uvloop
 
+    from hookline.admin.server import AdminServices
     from hookline.relay.server import serve
 
     settings = _load(config, grpc=grpc)
     configure(settings.telemetry)
-    uvloop.run(serve(settings))
+    uvloop.run(serve(settings, AdminServices))
 
 
 def migrate(*, config: ConfigOption = None) -> None:

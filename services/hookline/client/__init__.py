@@ -1,15 +1,36 @@
 """The consumer's side of Hookline.
 
-    async with Consumer("localhost:50051", "decisioning") as consumer:
-        async for delivery in consumer:
-            print(delivery.type, delivery.event_id)
-            await delivery.ack()
+    async def handler(delivery: Delivery) -> None:
+        print(delivery.type, delivery.event_id)
 
-Depends on the generated contracts only, so a service that consumes needs nothing else of this package.
+    await Consumer("localhost:50051", "decisioning", concurrency=16).run(handler)
+
+Depends on the generated contracts only, so a service that consumes needs nothing else of this package. The rooms:
+
+    consumer            what a service uses: handlers, or an iterator
+    delivery, verdict   an event in its hands, and what to say of it
+    inbox               `once`: a redelivery changes nothing
+    outcome, workers    handlers, many at a time and one of each key
+    lanes, leases       what waits its turn, and what is held
+    connection, stream  the way to a relay, across reconnects
+    settlement(_queue)  verdicts on their way, until they are confirmed
 """
 
 from hookline.client.consumer import Consumer
 from hookline.client.delivery import Delivery
-from hookline.client.errors import ConsumerError, SettlementFailed, SubscriptionRefused
+from hookline.client.errors import ConsumerError, NoTransaction, SettlementFailed, SubscriptionRefused
+from hookline.client.inbox import create_inbox, once
+from hookline.client.verdict import Reject, Retry
 
-__all__ = ["Consumer", "ConsumerError", "Delivery", "SettlementFailed", "SubscriptionRefused"]
+__all__ = [
+    "Consumer",
+    "ConsumerError",
+    "Delivery",
+    "NoTransaction",
+    "Reject",
+    "Retry",
+    "SettlementFailed",
+    "SubscriptionRefused",
+    "create_inbox",
+    "once",
+]

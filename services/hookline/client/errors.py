@@ -11,3 +11,7 @@ class SubscriptionRefused(ConsumerError):
 
 class SettlementFailed(ConsumerError):
     """A settlement had no effect; the event will be delivered again."""
+
+
+class NoTransaction(ConsumerError):
+    """`once` needs an open transaction: its row and the effect must be committed together, or not at all."""

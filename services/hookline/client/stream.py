@@ -27,7 +27,7 @@ class ConsumerStream:
         stub: Where to call.
         settlements: What is to be sent, and waits for its confirmation.
         on_deliveries: Called with each batch.
-        on_draining: Called when the relay is about to stop.
+        on_draining: Called when the relay is about to stop, with the time that it leaves us.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ConsumerStream:
         settlements: SettlementQueue,
         *,
         on_deliveries: Callable[[Sequence[pb.Delivery]], None],
-        on_draining: Callable[[], None],
+        on_draining: Callable[[timedelta], None],
     ) -> None:
         self._stub = stub
         self._settlements = settlements
@@ -44,7 +44,10 @@ class ConsumerStream:
         self._on_draining = on_draining
         self._call: Call | None = None
         self._patience = _OPEN_WITHIN.total_seconds()
-        self._finish = asyncio.Event()
+        self._told = asyncio.Event()
+        """Set when one of the next two has changed."""
+        self._pausing = False
+        self._finishing = False
 
     async def open(self, start: pb.Start) -> pb.Started:
         """Start the stream.
@@ -79,9 +82,15 @@ class ConsumerStream:
             await asyncio.gather(sending, return_exceptions=True)
             self._call.cancel()
 
+    def pause(self) -> None:
+        """Close the window before anything else is sent: what is given back must not come straight back."""
+        self._pausing = True
+        self._told.set()
+
     def finish(self) -> None:
         """Close our side: the relay takes back what is leased and ends the stream."""
-        self._finish.set()
+        self._finishing = True
+        self._told.set()
 
     async def _receive(self, call: "Call") -> None:
         while True:
@@ -95,7 +104,7 @@ class ConsumerStream:
                 case "confirmation":
                     self._settlements.confirm(response.confirmation)
                 case "draining":
-                    self._on_draining()
+                    self._on_draining(response.draining.grace.ToTimedelta())
                 case _:
                     pass  # a heartbeat, or something newer than this client
         status = await _status(call)
@@ -104,19 +113,33 @@ class ConsumerStream:
 
     async def _send(self, call: "Call") -> None:
         """Send settlements until `finish`, then what is left of them, and close our side."""
-        finishing = asyncio.create_task(self._finish.wait())
+        told = asyncio.create_task(self._told.wait())
+        filled = asyncio.create_task(self._settlements.filled())
         try:
-            while not finishing.done():
-                filled = asyncio.create_task(self._settlements.filled())
-                await asyncio.wait({filled, finishing}, return_when=asyncio.FIRST_COMPLETED)
-                filled.cancel()
-                while (batch := self._settlements.take()) is not None:
-                    await call.write(pb.SubscribeRequest(settlements=batch))
+            while True:
+                await asyncio.wait({filled, told}, return_when=asyncio.FIRST_COMPLETED)
+                if told.done():
+                    self._told.clear()
+                    told = asyncio.create_task(self._told.wait())
+                while (request := self._next_request()) is not None:
+                    await call.write(request)
+                if self._finishing:
+                    break
+                if filled.done():
+                    filled = asyncio.create_task(self._settlements.filled())
             await call.done_writing()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             pass  # the reader learns why
         finally:
-            finishing.cancel()
+            told.cancel()
+            filled.cancel()
+
+    def _next_request(self) -> pb.SubscribeRequest | None:
+        if self._pausing:
+            self._pausing = False
+            return pb.SubscribeRequest(window=pb.Window())
+        batch = self._settlements.take()
+        return None if batch is None else pb.SubscribeRequest(settlements=batch)
 
 
 async def _status(call: "Call") -> grpc.aio.AioRpcError:

@@ -5,10 +5,11 @@ Uses the OpenTelemetry API alone: spans go where the consuming service sends its
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from hookline.client.delivery import Delivery
+from hookline.v1 import delivery_pb2 as pb
 
 _propagator = TraceContextTextMapPropagator()
 _SAMPLED = "1"
@@ -42,11 +43,15 @@ class ProcessTraces:
         delivery.context = trace.set_span_in_context(delivery.span, parent)
         return delivery.context
 
-    def end(self, delivery: Delivery) -> str:
+    def end(self, delivery: Delivery, settlement: pb.Settlement) -> str:
         """End the delivery's span and answer its traceparent, for the settlement; "" if there is none."""
         if delivery.span is None or delivery.context is None:
             return ""
         carrier: dict[str, str] = {}
         _propagator.inject(carrier, delivery.context)
+        verdict = settlement.WhichOneof("verdict")
+        if verdict in {"retry", "reject"}:
+            # The reason stays out: it is the user's text.
+            delivery.span.set_status(Status(StatusCode.ERROR, verdict))
         delivery.span.end()
         return carrier.get("traceparent", "")

@@ -1,59 +1,50 @@
-"""One subscription: read the log, keep a little ahead, hand out within the consumers' windows."""
+"""One subscription: keep a little ahead of the consumers, hand out within their windows, see to what fails."""
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Iterable
-from datetime import timedelta
-from enum import Enum, auto
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING
 
 import structlog
 
-from hookline.core.filter import Filter
-from hookline.errors import DatabaseUnavailable, StatementRefused
-from hookline.model import LoggedEvent, Seq
+from hookline.core.quarantine import next_portion
+from hookline.core.subscription import Subscription
+from hookline.model import LoggedEvent, Shard
+from hookline.relay.arrivals import Arrivals
+from hookline.relay.backlog import Backlog
 from hookline.relay.delivery import Delivery
+from hookline.relay.find import Foreign, Gone, Undecided
+from hookline.relay.forward import Forwarder
+from hookline.relay.holder import Holder
+from hookline.relay.inventory import Inventory
 from hookline.relay.ownership import OwnedShard, Ownership
-from hookline.relay.reader import LogReader
-from hookline.relay.settle import Confirm, Settler
-from hookline.relay.stream import Stream
+from hookline.relay.ready import ReadyQueue
+from hookline.relay.received import ReceivedSettlements
+from hookline.relay.settle import Changes, Settler
 from hookline.relay.token import Token, TokenCodec
 from hookline.relay.trace import DeliveryTraces
 from hookline.store.session import Session
-from hookline.store.subscriptions import Subscription
-from hookline.v1 import delivery_pb2 as pb
+from hookline.store.settlements import Attempt, AttemptOutcome, DeliveryRow, Written
+
+if TYPE_CHECKING:
+    from hookline.v1 import delivery_pb2 as pb
 
 _log = structlog.get_logger(__name__)
 
-READ_AHEAD_EVENTS = 2_000
-READ_AHEAD_BYTES = 16 * 1024 * 1024
-"""What may wait in memory for a free window, so that consumers need not wait for the database."""
-_QUIET_SPACING = 0.002
-_BUSY_SPACING = 0.010
-_BUSY_EVENTS = 10
-"""Seconds between two looks at the log near its head: events of that time share one. A look costs the same whether it
-finds one event or a hundred, so where it finds many the next may wait for more."""
-_AFTER_ERROR = 0.2
-"""Seconds until the log is looked at again after an error."""
 _READY_PATIENCE = 2.0
-_PORTION = 100
-"""Events given to one stream before the next has its turn."""
-
-
-class Undecided(Enum):
-    """Why it can't be said yet what a token names."""
-
-    SHARD_NOT_OURS = auto()
-    """Another relay's lease, perhaps a dead one's, has not ended."""
-    NOT_READ_YET = auto()
-    """The event was handed out by a relay before us, and we have not come to it."""
+_LONGEST_FAREWELL = timedelta(seconds=30)
+"""How long a shard that another relay is to have waits for what is out, however long the ack deadline is."""
 
 
 class Dispatcher:
     """Everything that one relay knows and does about one subscription.
 
-    Three loops share its state, all in one thread of control, so there are no locks: one reads, one keeps the
-    leases, one commits settlements. Handing out is a plain function, called whenever something changed.
+    Its loops share its state, all in one thread of control, so there are no locks: one reads, one keeps the leases,
+    one commits, one looks for what wasn't settled in time. Handing out is a plain function, called whenever
+    something changed.
     """
 
     def __init__(
@@ -64,20 +55,19 @@ class Dispatcher:
         owner: str,
         lease: timedelta,
         poll: timedelta,
+        heartbeat: timedelta,
         traces: DeliveryTraces,
+        forwarder: Forwarder,
     ) -> None:
         self.subscription = subscription
         self.tokens = TokenCodec(subscription.name)
-        self._filter = Filter(sources=subscription.sources, types=subscription.types)
+        self.traces = traces
         self.undecided_for = lease.total_seconds() + 1
         """Seconds after which a token that is still undecided names nothing that we will ever know."""
-        self._ack_deadline = subscription.ack_deadline.total_seconds()
-        self._poll = poll.total_seconds()
-        self.traces = traces
+        self._forwarder = forwarder
         name = f"relay {subscription.name}"
         self._sessions = [Session(dsn, name=f"{name} {job}") for job in ("log", "leases", "settlements")]
         read, lease_session, settle = self._sessions
-        self._reader = LogReader(read)
         self._ownership = Ownership(
             lease_session,
             subscription.name,
@@ -85,32 +75,38 @@ class Dispatcher:
             lease=lease,
             on_acquired=self._on_acquired,
             on_lost=self._on_lost,
+            on_leaving=self._on_leaving,
         )
-        self._settler = Settler(settle, self._ownership)
-        self._deliveries: dict[Seq, Delivery] = {}
-        """All that were read and aren't settled."""
-        self._ready: deque[Delivery] = deque()
-        """Those that wait for a window, in the order in which they are handed out."""
-        self._ready_bytes = 0
-        self._streams: list[Stream] = []
-        self._work = asyncio.Event()
+        self._settler = Settler(settle, self._ownership, self._on_committed)
+        self._ready = ReadyQueue()
+        self._inventory = Inventory(subscription, self._ready, self._settler)
+        self._arrivals = Arrivals(
+            read, subscription, self._ownership, self._inventory, self._ready, self._settler, poll=poll
+        )
+        self._arrivals.on_arrival = self._hand_out
+        self._backlog = Backlog(lease_session, subscription.name, every=heartbeat)
+        self._holders: list[Holder] = []
+        self._hand_overs = count(1)
         self._draining = False
         self.failed = False
         """A loop ended that never should: this object serves nobody any more."""
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._returned = asyncio.Event()
+        """Something that was out is not any more."""
 
     def __repr__(self) -> str:
-        return (
-            f"<Dispatcher {self.subscription.name} streams={len(self._streams)} "
-            f"unsettled={len(self._deliveries)} ready={len(self._ready)}>"
-        )
+        return f"<Dispatcher {self.subscription.name} holders={len(self._holders)} {self._inventory!r}>"
 
     def start(self) -> None:
         """Begin to acquire shards and to read."""
-        jobs = (self._ownership.run(), self._settler.run(), self._read_loop(), self._expire_loop())
-        self._tasks = [asyncio.create_task(job) for job in jobs]
-        for task in self._tasks:
-            task.add_done_callback(self._on_done)
+        for job in (
+            self._ownership.run(),
+            self._settler.run(),
+            self._arrivals.run(),
+            self._backlog.run(),
+            self._expire_loop(),
+        ):
+            self._spawn(job, forever=True)
 
     async def ready(self) -> None:
         """Wait until every shard that was free at the start is ours, for a few seconds at the most."""
@@ -126,226 +122,341 @@ class Dispatcher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for delivery in self._deliveries.values():
+        for delivery in self._inventory:
             self.traces.released(delivery, "relay stopped")
         await self._ownership.release()
         for session in self._sessions:
             await session.close()
 
-    def join(self, stream: Stream) -> None:
-        """Let a consumer take part."""
-        self._streams.append(stream)
+    def update(self, subscription: Subscription) -> None:
+        """Go by a changed subscription from now on; what is out stays as it was handed out."""
+        self.subscription = self._inventory.subscription = subscription
+        self._arrivals.update(subscription)
         self.changed()
 
-    def leave(self, stream: Stream) -> None:
-        """Take back what a consumer holds; it is handed out again, oldest first. Leaving twice is leaving once."""
-        if stream not in self._streams:
-            return
-        self._streams.remove(stream)
-        self._take_back(
-            [delivery for delivery in self._deliveries.values() if delivery.stream is stream], "stream closed"
-        )
+    def join(self, holder: Holder) -> None:
+        """Let a consumer take part."""
+        self._holders.append(holder)
+        self._arrivals.is_wanted = True
         self.changed()
+
+    def leave(self, holder: Holder) -> None:
+        """Take back what a consumer holds, as if it had never been handed out. Leaving twice is leaving once."""
+        if self._part(holder):
+            self.release(self._held_by(holder), reason="stream closed", first=True)
+            self.changed()
+
+    def lose(self, holder: Holder, reason: str) -> None:
+        """A consumer is gone without a word: what it held may have killed it."""
+        if self._part(holder):
+            self.suspect(self._held_by(holder), reason)
+            self.changed()
 
     def drain(self) -> None:
         """Hand out nothing more; settlements are still taken."""
         self._draining = True
+        self._arrivals.is_wanted = False
 
     def changed(self) -> None:
         """Look again at what can be read and handed out: something was committed, settled, or asked for."""
         self._hand_out()
-        self._work.set()
+        self._arrivals.wake()
 
     def wake(self) -> None:
         """Something may have been committed."""
-        self._work.set()
+        self._arrivals.wake()
 
-    def find(
-        self, token: bytes
-    ) -> "Delivery | OwnedShard | Undecided | pb.SettlementFailureReason.ValueType":
-        """The unsettled delivery that a token names; its shard if it is settled already; or why there is neither.
+    def nudge(self) -> None:
+        """An operator or another relay may have changed something: rows, or who shares the shards."""
+        self._ownership.nudge()
+        self._arrivals.look_for_due()
 
-        After a take-over it can be too early to say: `Undecided` may have another answer a moment later.
+    @property
+    def backlog(self) -> int:
+        """About how many events wait, as last counted."""
+        return self._backlog.events
 
-        Any hand-over of the event counts, by this relay or one before, not only the last: that it was processed
-        doesn't become untrue because its lease ended first.
+    @property
+    def shards(self) -> list[Shard]:
+        """Those that are ours."""
+        return list(self._ownership.shards)
+
+    def find(self, token: bytes) -> tuple[Token | None, "Delivery | Gone | Undecided | Foreign"]:
+        """What a token says, and what it names; no token if it isn't one of this subscription's.
+
+        Any hand-over of the event counts, by this relay or one before, not only the last.
         """
         named = self.tokens.decode(token)
         if named is None:
-            return pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_INVALID_TOKEN
+            return None, Foreign.STALE
         shard = self._ownership.shards.get(named.shard)
         if shard is None:
-            return Undecided.SHARD_NOT_OURS
+            return named, Undecided.SHARD_NOT_OURS
         if named.epoch > shard.epoch:
-            return pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN
-        return self._find_in(shard, named)
-
-    def _find_in(
-        self, shard: OwnedShard, named: Token
-    ) -> "Delivery | OwnedShard | Undecided | pb.SettlementFailureReason.ValueType":
-        delivery = self._deliveries.get(named.seq)
-        if delivery is not None and delivery.shard is shard:
-            return delivery
-        if shard.progress.is_settled(named.seq):
-            return shard
+            return named, Foreign.STALE
+        delivery = self._inventory.get(shard, named.place)
+        if delivery is not None:
+            return named, delivery if named.names(delivery) else Foreign.STALE
+        if named.replay or shard.progress.is_settled(named.seq):
+            return named, Gone(shard, named.place)
         if named.epoch < shard.epoch or shard.progress.is_unsettled(named.seq):
-            return Undecided.NOT_READ_YET
-        return pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN
+            return named, Undecided.NOT_READ_YET
+        return named, Foreign.STALE
 
-    def ack(self, deliveries: list[Delivery], confirm: Confirm) -> None:
-        """Settle deliveries for good; `confirm` is called after the commit."""
+    async def settle(
+        self, settlements: "Sequence[pb.Settlement]", *, forwarding: bool = True
+    ) -> "list[pb.SettlementFailure]":
+        """Judge settlements and commit them; answers those that had no effect.
+
+        With `forwarding`, those of shards that aren't ours are passed on to their owners; without, they are stale.
+        """
+        return await ReceivedSettlements(self, settlements, forwarding=forwarding).settle()
+
+    async def forward(
+        self, settlements: "Sequence[pb.Settlement]"
+    ) -> "list[pb.SettlementFailureReason.ValueType | None]":
+        """Have settlements judged by the relays that own their shards; answers why each had no effect, or None."""
+        return await self._forwarder.forward(self.subscription.name, self.tokens, settlements)
+
+    async def commit(self, changes: Changes) -> Written:
+        """Commit changes with everything decided before."""
+        for delivery in changes.acked:
+            self._inventory.remove(delivery)
+            if delivery.has_row:
+                self._inventory.decided(delivery.place)
+                changes.attempts.append(_attempt(delivery, "acked", ""))
+        for _, place in changes.late:
+            self._inventory.decided(place)
+        changes.committed = asyncio.get_running_loop().create_future()
+        self._settler.add(changes)
+        self._hand_out()
+        return await changes.committed
+
+    def release(
+        self, deliveries: Iterable[Delivery], *, reason: str = "released", first: bool = False
+    ) -> None:
+        """Take deliveries back as if they had never been handed out; they wait before all others, or after."""
+        back = [delivery for delivery in deliveries if self._end_hand_over(delivery, reason)]
+        for delivery in back:
+            delivery.attempt -= 1
+        self._wait_again(back, first=first)
+        self._hand_out()
+
+    def suspect(self, deliveries: Iterable[Delivery], reason: str) -> None:
+        """One of these killed its consumer, perhaps: one alone failed; several are handed out in smaller portions.
+
+        That is written down, because the next consumer may connect to another relay.
+        """
+        held = [delivery for delivery in deliveries if not delivery.settled and not delivery.shard.lost]
+        if len(held) == 1:
+            held[0].portion = 1
+            self.fail(held, "lost", reason)
+            return
+        portion = next_portion(len(held))
+        changes = Changes()
+        for delivery in held:
+            self._end_hand_over(delivery, reason)
+            delivery.attempt -= 1
+            delivery.portion = min(portion, delivery.portion or portion)
+            delivery.has_row = True
+            changes.rows.append((delivery.shard, self._inventory.row(delivery, "waiting", reason=reason)))
+        if held:
+            _log.warning(
+                "consumer lost with deliveries in hand",
+                subscription=self.subscription.name,
+                events=len(held),
+                portion=portion,
+            )
+            self._settler.add(changes)
+            self._wait_again(held, first=True)
+        self._hand_out()
+
+    def fail(self, deliveries: Iterable[Delivery], outcome: AttemptOutcome, reason: str) -> None:
+        """These attempts failed: the retry policy says what becomes of the deliveries."""
+        changes = Changes()
         for delivery in deliveries:
-            delivery.settled = True
-            self._deliveries.pop(delivery.event.seq, None)  # gone already if its shard was lost
+            if not delivery.settled and not delivery.shard.lost:
+                self.fail_in(changes, delivery, outcome, reason)
+        if changes.rows:
+            self._settler.add(changes)
+        self._hand_out()
 
-        def committed_and_lost(committed: list[Delivery], lost: list[Delivery]) -> None:
-            for delivery in deliveries:
-                self._give_back(delivery)
-            confirm(committed, lost)
-            self._hand_out()
-            if len(self._ready) < READ_AHEAD_EVENTS // 2:
-                self._work.set()
+    def fail_in(
+        self,
+        changes: Changes,
+        delivery: Delivery,
+        outcome: AttemptOutcome,
+        reason: str,
+        *,
+        asked: timedelta | None = None,
+    ) -> None:
+        """One attempt failed: add to `changes` what that means."""
+        now = datetime.now(UTC)
+        first_at = delivery.first_at or delivery.handed_at
+        delay = None
+        if outcome != "rejected":
+            delay = self.subscription.retry.next_delay(
+                attempt=delivery.attempt, age=max(now - first_at, timedelta(0)), asked=asked
+            )
+        changes.attempts.append(_attempt(delivery, outcome, reason))
+        self._end_hand_over(delivery, reason)
+        delivery.first_at = first_at
+        if outcome == "retried":
+            delivery.portion = 0  # whoever judges it is alive
+        row = self._inventory.row(delivery, "waiting", reason=reason)
+        self._inventory.remove(delivery)
+        self._inventory.decided(delivery.place)
+        if delay is not None:
+            changes.rows.append((delivery.shard, replace(row, delay=delay)))
+            self._inventory.failed(delivery, changes)
+            self._arrivals.look_for_due(after=delay)
+        else:
+            self._bury(changes, delivery, row)
 
-        self._settler.ack(deliveries, committed_and_lost)
+    def extend(self, delivery: Delivery, lease: timedelta | None) -> None:
+        """Move an ack deadline: from now on, by default as long as at first."""
+        seconds = (lease if lease is not None else self.subscription.ack_deadline).total_seconds()
+        delivery.deadline = asyncio.get_running_loop().time() + seconds
 
     def oldest_unsettled(self) -> LoggedEvent | None:
         """The event received longest ago of those that were read and aren't settled."""
-        return min(
-            (d.event for d in self._deliveries.values()), key=lambda event: event.received_at, default=None
+        return min((d.event for d in self._inventory), key=lambda event: event.received_at, default=None)
+
+    def _bury(self, changes: Changes, delivery: Delivery, row: DeliveryRow) -> None:
+        _log.warning(
+            "dead letter",
+            subscription=self.subscription.name,
+            event_id=str(delivery.event.event_id),
+            attempts=delivery.attempt,
         )
+        changes.rows.append((delivery.shard, replace(row, state="dead")))
+        if self.subscription.after_dead_letter == "block":
+            self._inventory.failed(delivery, changes)
+        else:
+            changes.dead.append(delivery)
 
     def _hand_out(self) -> None:
-        """Lease what waits to the streams with the most room, in small portions."""
-        if self._draining:
+        """Lease what waits to the holders with the most room, in small portions."""
+        if self._draining or self.subscription.paused:
             return
         now = asyncio.get_running_loop().time()
-        held_back: list[Delivery] = []
-        while self._ready:
-            size = self._ready[0].size
-            fitting = [stream for stream in self._streams if stream.window.fits(size)]
-            if not fitting:
-                break
-            stream = max(fitting, key=lambda candidate: candidate.window.free_events)
-            if portion := self._take_portion(stream, now, held_back):
-                stream.send(portion)
-        self._ready.extendleft(reversed(held_back))
+        while (handed := self._ready.next_portion(self._holders, now)) is not None:
+            holder, portion = handed
+            handed_at = datetime.now(UTC)
+            for delivery in portion:
+                delivery.hand_over = next(self._hand_overs) & 0xFFFF_FFFF
+                delivery.attempt += 1
+                delivery.shard.out += 1
+                delivery.handed_at = handed_at
+                delivery.deadline = now + self.subscription.ack_deadline.total_seconds()
+                self._inventory.handed_out(delivery)
+                if self.traces.is_recording:
+                    self.traces.handed_out(delivery, holder.consumer)
+            holder.send(portion)
+        self._arrivals.handed_out()
 
-    def _take_portion(self, stream: Stream, now: float, held_back: list[Delivery]) -> list[Delivery]:
-        portion: list[Delivery] = []
-        while self._ready and len(portion) < _PORTION:
-            delivery = self._ready[0]
-            if delivery.settled or delivery.shard.lost:
-                self._drop_first_ready()
-                continue
-            if delivery.shard.valid_until <= now:
-                # The lease could not be renewed in time: another relay may own the shard.
-                held_back.append(self._ready.popleft())
-                continue
-            if not stream.window.fits(delivery.size):
-                break
-            self._drop_first_ready()
-            stream.window.take(delivery.size)
-            delivery.stream = stream
-            delivery.attempt += 1
-            delivery.deadline = now + self._ack_deadline
-            if self.traces.is_recording:
-                self.traces.handed_out(delivery, stream.consumer)
-            portion.append(delivery)
-        return portion
+    def _part(self, holder: Holder) -> bool:
+        if holder not in self._holders:
+            return False
+        self._holders.remove(holder)
+        self._ready.forget(holder)
+        self._arrivals.is_wanted = bool(self._holders) and not self._draining
+        return True
 
-    def _drop_first_ready(self) -> None:
-        self._ready_bytes -= self._ready.popleft().size
+    def _held_by(self, holder: Holder) -> list[Delivery]:
+        return [delivery for delivery in self._inventory if delivery.holder is holder]
 
-    def _take_back(self, deliveries: Iterable[Delivery], reason: str) -> None:
-        """Let deliveries wait again, before all younger ones."""
-        back = [delivery for delivery in deliveries if not delivery.shard.lost]
-        for delivery in back:
-            self.traces.released(delivery, reason)
-            self._give_back(delivery)
-            self._ready_bytes += delivery.size
-        self._ready.extendleft(sorted(back, key=lambda delivery: delivery.event.seq, reverse=True))
+    def _end_hand_over(self, delivery: Delivery, reason: str) -> bool:
+        """It is out no longer, and not settled; False if it wasn't out, or its shard is another relay's."""
+        if delivery.holder is None or delivery.settled or delivery.shard.lost:
+            return False
+        self.traces.released(delivery, reason)
+        self._give_back(delivery)
+        return True
+
+    def _wait_again(self, deliveries: list[Delivery], *, first: bool) -> None:
+        staying = []
+        for delivery in deliveries:
+            if delivery.shard.leaving:
+                self._inventory.drop(delivery)
+            else:
+                staying.append(delivery)
+        self._inventory.taken_back(staying, first=first)
 
     def _give_back(self, delivery: Delivery) -> None:
         """End what a delivery takes of a window."""
-        if delivery.stream is not None:
-            delivery.stream.window.give_back(delivery.size)
-            delivery.stream = None
+        if delivery.holder is not None:
+            delivery.holder.give_back(delivery.size)
+            delivery.holder = None
+            delivery.shard.out -= 1
+            self._returned.set()
+
+    def _on_committed(self, taken: list[Changes], written: Written) -> None:
+        for changes in taken:
+            self._inventory.written(changes)
+            for delivery in changes.acked:
+                self._give_back(delivery)
+                self._inventory.done(delivery)
+            for delivery in changes.dead:
+                self._inventory.done(delivery)
+        if written.turns or written.done:
+            self._inventory.answered(self._ownership.shards, written)
+            self._arrivals.look_for_due()
+        self._hand_out()
 
     def _on_acquired(self, shards: list[OwnedShard]) -> None:
-        self._reader.add(shards)
-        self._work.set()
+        self._arrivals.prepare(shards)
 
     def _on_lost(self, shards: list[OwnedShard]) -> None:
         """Forget all about shards that another relay owns."""
         lost = set(shards)
-        for delivery in [d for d in self._deliveries.values() if d.shard in lost]:
+        for delivery in [delivery for delivery in self._inventory if delivery.shard in lost]:
             self.traces.released(delivery, "lease lost")
             self._give_back(delivery)
-            del self._deliveries[delivery.event.seq]
+            self._inventory.drop(delivery)
         self.changed()
 
-    async def _read_loop(self) -> None:
-        """Keep a little ahead of the windows."""
-        while True:
-            self._work.clear()
-            found, more = 0, False
-            if self._has_room():
-                try:
-                    found, more = await self._read()
-                except (DatabaseUnavailable, StatementRefused) as error:
-                    _log.warning("log not read", subscription=self.subscription.name, reason=str(error))
-                    await asyncio.sleep(_AFTER_ERROR)
-                    continue
-            # Also when nothing was read: a lease that had to be renewed first may be valid again.
-            self._hand_out()
-            if more and self._has_room():
-                continue
-            await asyncio.sleep(_BUSY_SPACING if found >= _BUSY_EVENTS else _QUIET_SPACING)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll):
-                    await self._work.wait()
+    def _on_leaving(self, shards: list[OwnedShard]) -> None:
+        leaving = set(shards)
+        for delivery in [d for d in self._inventory if d.shard in leaving and d.holder is None]:
+            self._inventory.drop(delivery)
+        self._spawn(self._give_up(shards))
 
-    def _has_room(self) -> bool:
-        return (
-            bool(self._streams)
-            and not self._draining
-            and len(self._ready) < READ_AHEAD_EVENTS // 2
-            and self._ready_bytes < READ_AHEAD_BYTES
-        )
-
-    async def _read(self) -> tuple[int, bool]:
-        """Read once; answers how many events were found, and whether more are known to wait."""
-        found, more = await self._reader.read(
-            self._ownership.shards,
-            events=READ_AHEAD_EVENTS - len(self._ready),
-            body_bytes=READ_AHEAD_BYTES - self._ready_bytes,
-        )
-        for shard, event in found:
-            if self._filter.matches(event.source, event.type):
-                delivery = Delivery(event, shard)
-                self._deliveries[event.seq] = delivery
-                self._ready.append(delivery)
-                self._ready_bytes += delivery.size
-            else:
-                shard.progress.settle(event.seq)
-                self._settler.skip(shard)
-        return len(found), more
+    async def _give_up(self, shards: list[OwnedShard]) -> None:
+        """Leave shards to other relays as soon as nothing of them is out."""
+        try:
+            async with asyncio.timeout(min(self.subscription.ack_deadline, _LONGEST_FAREWELL).total_seconds()):
+                while any(shard.out for shard in shards):
+                    self._returned.clear()
+                    await self._returned.wait()
+        except TimeoutError:
+            pass  # they are handed out again by the next owner; acks of ours are forwarded to it
+        await self.commit(Changes())
+        await self._ownership.give_up(shards)
 
     async def _expire_loop(self) -> None:
-        """Hand out again what was not settled by its deadline."""
-        interval = min(1.0, self._ack_deadline / 4)
+        """See to what was not settled by its deadline."""
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(min(1.0, self.subscription.ack_deadline.total_seconds() / 4))
             now = asyncio.get_running_loop().time()
-            late = [d for d in self._deliveries.values() if d.stream is not None and d.deadline <= now]
+            late = [d for d in self._inventory if d.holder is not None and d.deadline <= now]
             if late:
                 _log.warning(
                     "deliveries not settled in time", subscription=self.subscription.name, events=len(late)
                 )
-                self._take_back(late, "ack deadline passed")
-                self._hand_out()
+                self.fail(late, "expired", "ack deadline passed")
 
-    def _on_done(self, task: asyncio.Task[None]) -> None:
+    def _spawn(self, job: Coroutine[None, None, None], *, forever: bool = False) -> None:
+        task = asyncio.create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_loop_end if forever else self._on_end)
+
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._on_loop_end(task)
+
+    def _on_loop_end(self, task: asyncio.Task[None]) -> None:
         """A loop that ends by itself is a mistake of ours: say so, and let the consumers find another relay."""
         if task.cancelled():
             return
@@ -355,5 +466,19 @@ class Dispatcher:
             subscription=self.subscription.name,
             exc_info=task.exception(),
         )
-        for stream in self._streams:
-            stream.abort("internal error: this relay stopped serving the subscription")
+        for holder in self._holders:
+            holder.abort("internal error: this relay stopped serving the subscription")
+
+
+def _attempt(delivery: Delivery, outcome: AttemptOutcome, reason: str) -> Attempt:
+    """The attempt that ends now."""
+    return Attempt(
+        shard=delivery.event.shard,
+        place=delivery.place,
+        number=delivery.attempt,
+        outcome=outcome,
+        consumer=delivery.holder.consumer if delivery.holder is not None else "",
+        reason=reason,
+        started_at=delivery.handed_at,
+        ended_at=datetime.now(UTC),
+    )

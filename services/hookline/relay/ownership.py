@@ -1,16 +1,21 @@
 """Which shards of a subscription are ours, until when, and how far they have come."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 import structlog
 
 from hookline.core.progress import ShardProgress
+from hookline.core.share import fair_share
+from hookline.core.turns import Key, Place, Turns
 from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.model import OwnedCursor, Shard, SubscriptionName
-from hookline.store import cursors
+from hookline.relay.delivery import Delivery
+from hookline.store import cursors, settlements
 from hookline.store.session import Session
+from hookline.store.settlements import Attempt, DeliveryRow, Written
 
 _log = structlog.get_logger(__name__)
 
@@ -21,7 +26,7 @@ _CLOCK_MARGIN = 0.2
 class OwnedShard:
     """One shard under our lease."""
 
-    __slots__ = ("epoch", "lost", "progress", "shard", "valid_until")
+    __slots__ = ("epoch", "leaving", "lost", "out", "prepared", "progress", "shard", "turns", "valid_until")
 
     def __init__(self, cursor: OwnedCursor, *, valid_until: float) -> None:
         self.shard = cursor.shard
@@ -31,6 +36,14 @@ class OwnedShard:
         """Loop time after which another relay may own it: nothing is handed over from then on."""
         self.lost = False
         """Another relay owns it: everything known here is void."""
+        self.prepared = False
+        """What its former owner left is known: it may be read."""
+        self.leaving = False
+        """It goes to another relay as soon as what is out is settled: nothing more of it is handed over."""
+        self.out = 0
+        """How many of its deliveries are in consumers' hands."""
+        self.turns: Turns[Delivery] = Turns()
+        """Whose turn it is, where the subscription is ordered."""
 
     def __repr__(self) -> str:
         return f"<OwnedShard {self.shard} epoch={self.epoch} lost={self.lost} {self.progress!r}>"
@@ -46,7 +59,8 @@ class Ownership:
     Args:
         owner: Names this relay process, uniquely.
         on_acquired: Called with shards that became ours.
-        on_lost: Called with shards that another relay took over.
+        on_lost: Called with shards that another relay took over, or that were given up.
+        on_leaving: Called with shards that are more than our share: they are given up once nothing of them is out.
     """
 
     def __init__(
@@ -58,6 +72,7 @@ class Ownership:
         lease: timedelta,
         on_acquired: Callable[[list[OwnedShard]], None],
         on_lost: Callable[[list[OwnedShard]], None],
+        on_leaving: Callable[[list[OwnedShard]], None],
     ) -> None:
         self._session = session
         self._subscription = subscription
@@ -65,6 +80,8 @@ class Ownership:
         self._lease = lease
         self._on_acquired = on_acquired
         self._on_lost = on_lost
+        self._on_leaving = on_leaving
+        self._nudged = asyncio.Event()
         self.shards: dict[Shard, OwnedShard] = {}
         self._attempted = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -74,17 +91,24 @@ class Ownership:
         return f"<Ownership {self._subscription} shards={sorted(self.shards)}>"
 
     async def run(self) -> None:
-        """Acquire what is free and renew what is ours, until cancelled."""
+        """Take our share of the shards and keep it, until cancelled."""
         interval = self._lease.total_seconds() / 4
         while True:
+            self._nudged.clear()
             try:
                 await self._renew()
-                await self._acquire()
+                await self._share()
             except (DatabaseUnavailable, StatementRefused) as error:
                 _log.warning("leases not renewed", subscription=self._subscription, reason=str(error))
                 await asyncio.sleep(min(interval, 0.5))
             else:
-                await asyncio.sleep(interval)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(interval):
+                        await self._nudged.wait()
+
+    def nudge(self) -> None:
+        """Something changed among those who share the shards: look now."""
+        self._nudged.set()
 
     async def attempted(self) -> None:
         """Wait until it was tried once to take what is free."""
@@ -110,21 +134,82 @@ class Ownership:
             )
         self._note(mine, kept, valid_until)
 
+    async def settle(
+        self,
+        session: Session,
+        shards: Iterable[OwnedShard],
+        *,
+        done: Sequence[tuple[Shard, Place]],
+        rows: Sequence[DeliveryRow],
+        attempts: Sequence[Attempt],
+        turns: Sequence[tuple[Shard, Key]],
+    ) -> Written:
+        """As `advance`, and with it write what became of deliveries in trouble.
+
+        Raises:
+            DatabaseUnavailable: It can't be known whether anything was written.
+        """
+        mine = [shard for shard in shards if not shard.lost]
+        if not mine:
+            return Written(set(), {}, {})
+        async with self._writing:
+            valid_until = self._valid_until()
+            written = await settlements.settle(
+                session,
+                self._subscription,
+                [shard.cursor() for shard in mine],
+                done=done,
+                rows=rows,
+                attempts=attempts,
+                turns=turns,
+                lease=self._lease,
+                within=self._lease,
+            )
+        self._note(mine, written.kept, valid_until)
+        return written
+
+    async def give_up(self, shards: Sequence[OwnedShard]) -> None:
+        """Leave shards to others, once all that was settled in them is committed."""
+        mine = [shard for shard in shards if not shard.lost]
+        if not mine:
+            return
+        async with self._writing:
+            # From here on nothing of them is written under our epoch.
+            self._forget(mine)
+            await self._release(mine)
+        _log.info("shards given up", subscription=self._subscription, shards=len(mine))
+        self._on_lost(mine)
+
     async def release(self) -> None:
         """Give up all leases. A database that can't be reached is left to let them expire."""
         mine, self.shards = list(self.shards.values()), {}
-        if not mine:
+        try:
+            await cursors.leave(
+                self._session, self._subscription, owner=self._owner, within=timedelta(seconds=1)
+            )
+        except (DatabaseUnavailable, StatementRefused) as error:
+            _log.warning("leases not released", subscription=self._subscription, reason=str(error))
             return
+        if mine:
+            await self._release(mine)
+
+    async def _release(self, mine: Sequence[OwnedShard]) -> None:
         epochs = [(shard.shard, shard.epoch) for shard in mine]
         try:
             await cursors.release(self._session, self._subscription, epochs, within=timedelta(seconds=1))
         except (DatabaseUnavailable, StatementRefused) as error:
             _log.warning("leases not released", subscription=self._subscription, reason=str(error))
 
-    async def _acquire(self) -> None:
+    async def _share(self) -> None:
+        """Take what is free up to our share, or begin to leave what is above it."""
         valid_until = self._valid_until()
-        taken = await cursors.acquire(
-            self._session, self._subscription, owner=self._owner, lease=self._lease, within=self._lease
+        taken, members, total = await cursors.acquire(
+            self._session,
+            self._subscription,
+            owner=self._owner,
+            lease=self._lease,
+            share=lambda members, total: fair_share(members, self._owner, total) - len(self.shards),
+            within=self._lease,
         )
         # Our own lease may have expired before it was renewed: what we knew of it is void now.
         self._lose([self.shards[cursor.shard] for cursor in taken if cursor.shard in self.shards])
@@ -134,6 +219,14 @@ class Ownership:
             _log.info("shards acquired", subscription=self._subscription, shards=len(acquired))
             self._on_acquired(acquired)
         self._attempted.set()
+        staying = [shard for shard in self.shards.values() if not shard.leaving]
+        surplus = len(staying) - fair_share(members, self._owner, total)
+        if surplus > 0:
+            # Those with the least under way leave soonest.
+            leaving = sorted(staying, key=lambda shard: (shard.out, len(shard.turns), shard.shard))[:surplus]
+            for shard in leaving:
+                shard.leaving = True
+            self._on_leaving(leaving)
 
     async def _renew(self) -> None:
         mine = list(self.shards.values())
@@ -162,10 +255,13 @@ class Ownership:
 
     def _lose(self, shards: list[OwnedShard]) -> None:
         lost = [shard for shard in shards if not shard.lost]
-        for shard in lost:
-            shard.lost = True
-            if self.shards.get(shard.shard) is shard:
-                del self.shards[shard.shard]
+        self._forget(lost)
         if lost:
             _log.warning("shards lost", subscription=self._subscription, shards=len(lost))
             self._on_lost(lost)
+
+    def _forget(self, shards: Iterable[OwnedShard]) -> None:
+        for shard in shards:
+            shard.lost = True
+            if self.shards.get(shard.shard) is shard:
+                del self.shards[shard.shard]

@@ -32,19 +32,22 @@ class LogReader:
             for seq in shard.progress.unsettled():
                 self._pending[shard.shard, seq] = shard
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether there is still something to be read of what former owners left."""
+        for place in [place for place, shard in self._pending.items() if shard.lost]:
+            del self._pending[place]
+        return bool(self._pending)
+
     async def read(
         self, shards: dict[Shard, OwnedShard], *, events: int, body_bytes: int
     ) -> tuple[list[tuple[OwnedShard, LoggedEvent]], bool]:
-        """The next events of the shards, and whether more are known to wait.
+        """The next events of the log, and whether more are known to wait.
 
         What is read is noted in the shards' progress, so each event is answered once.
         """
-        for place in [place for place, shard in self._pending.items() if shard.lost]:
-            del self._pending[place]
-        if self._pending:
-            return await self._read_pending(body_bytes), True
         # Shards that are behind get a round of their own, with a larger share, between rounds over all.
-        behind = [shard for shard in self._behind if not shard.lost]
+        behind = [shard for shard in self._behind if shards.get(shard.shard) is shard]
         self._behind.clear()
         asked = behind if behind and self._turn % 2 else list(shards.values())
         self._turn += 1
@@ -77,7 +80,8 @@ class LogReader:
         cut = len(rows) >= events or sum(len(row.body) for row in rows) >= body_bytes
         return found, cut or bool(self._behind)
 
-    async def _read_pending(self, body_bytes: int) -> list[tuple[OwnedShard, LoggedEvent]]:
+    async def read_pending(self, body_bytes: int) -> list[tuple[OwnedShard, LoggedEvent]]:
+        """The next events that former owners had handed out and not seen settled."""
         places = list(islice(self._pending, _PENDING_AT_ONCE))
         rows = await read_pending(self._session, places, body_bytes=body_bytes, within=_WITHIN)
         if not rows:

@@ -1,89 +1,169 @@
-"""The settlements of one message: each is judged on its own, and all are confirmed together."""
+"""The settlements of one message: each is judged on its own, and all are answered together."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from time import time_ns
+from typing import TYPE_CHECKING
+
+from google.protobuf.duration_pb2 import Duration
 
 from hookline.relay.delivery import Delivery
-from hookline.relay.dispatch import Dispatcher, Undecided
-from hookline.relay.ownership import OwnedShard
-from hookline.relay.stream import Stream
+from hookline.relay.find import Gone, Undecided
+from hookline.relay.settle import Changes
+from hookline.relay.token import Token
 from hookline.v1 import delivery_pb2 as pb
+
+if TYPE_CHECKING:
+    from hookline.relay.dispatch import Dispatcher
 
 _LOOK_AGAIN = 0.1
 """Seconds between two looks at a token that can't be judged yet."""
+_LONGEST_EXTENSION = timedelta(hours=12)
 _Reason = pb.SettlementFailureReason
 _INVALID = _Reason.SETTLEMENT_FAILURE_REASON_INVALID_TOKEN
 _STALE = _Reason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN
 _SETTLED = _Reason.SETTLEMENT_FAILURE_REASON_ALREADY_SETTLED
 _NO_VERDICT = _Reason.SETTLEMENT_FAILURE_REASON_NO_VERDICT
+_INVALID_VERDICT = _Reason.SETTLEMENT_FAILURE_REASON_INVALID_VERDICT
 _DETAILS = {
     _INVALID: "not a token of this subscription; send tokens as they came",
-    _STALE: "its lease has ended; the event will be delivered again",
+    _STALE: "that hand-over has ended, so only an ack counts; the event will be delivered again",
     _SETTLED: "the event is settled already; nothing is left to do",
     _NO_VERDICT: "the settlement names no verdict that this relay knows; set one",
+    _INVALID_VERDICT: "a delay or lease must not be negative, nor longer than 10,000 years",
 }
+_LAST_WORDS = frozenset({"ack", "retry", "reject", "release"})
 
 
 class ReceivedSettlements:
     """Settles what can be settled; the rest of the batch fails item by item."""
 
-    def __init__(self, dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBatch) -> None:
+    def __init__(
+        self, dispatcher: "Dispatcher", settlements: Sequence[pb.Settlement], *, forwarding: bool
+    ) -> None:
         self._dispatcher = dispatcher
-        self._stream = stream
-        self._batch = batch
+        self._forwarding = forwarding
+        self._settlements = settlements
         self._arrived_at = time_ns()
         self._acked: dict[Delivery, pb.Settlement] = {}
-        self._repeated: list[tuple[bytes, OwnedShard]] = []
+        self._gone: list[tuple[pb.Settlement, Gone]] = []
+        self._changes = Changes()
+        self._elsewhere: list[pb.Settlement] = []
+        """Those whose shards other relays own."""
         self._failures: list[pb.SettlementFailure] = []
 
-    async def settle(self) -> None:
-        """Judge the batch and hand it on to be committed.
+    async def settle(self) -> list[pb.SettlementFailure]:
+        """Judge the batch, commit it, and answer what had no effect.
 
-        Returns at once, unless a relay before this one handed something of it out: then what the token names has
-        to become known first, or the time is up.
+        Waits for a commit even if nothing is to be written: "already settled" must not be said before the first
+        settlement is durable.
         """
-        undecided = self._judge(self._batch.settlements)
+        undecided = self._judge(self._settlements)
         patience = self._dispatcher.undecided_for
         while undecided and patience > 0:
+            # A relay before this one handed it out: what the token names has to become known first.
             patience -= _LOOK_AGAIN
             await asyncio.sleep(_LOOK_AGAIN)
             undecided = self._judge(undecided)
         for settlement in undecided:
-            self._fail(settlement.token, _STALE)
+            self._fail(settlement, _STALE)
+        self._changes.acked = [delivery for delivery in self._acked if not delivery.settled]
         # What was found at first may have been settled by somebody else meanwhile.
-        self._repeated += [(self._acked[found].token, found.shard) for found in self._acked if found.settled]
-        # Also without an ack: "already settled" must not be said before the first settlement is committed.
-        self._dispatcher.ack([found for found in self._acked if not found.settled], self._confirm)
+        repeated = [self._acked[delivery] for delivery in self._acked if delivery.settled]
+        self._changes.late = [(gone.shard, gone.place) for _, gone in self._gone]
+        written = await self._dispatcher.commit(self._changes)
+        for settlement in repeated:
+            self._fail(settlement, _SETTLED)
+        for settlement, gone in self._gone:
+            if gone.shard.lost:
+                self._elsewhere.append(settlement)
+            elif (gone.shard.shard, gone.place) not in written.done:
+                self._fail(settlement, _SETTLED)
+        for delivery in self._changes.acked:
+            if delivery.shard.lost:
+                self._elsewhere.append(self._acked[delivery])
+            else:
+                self._trace(delivery)
+        if self._elsewhere:
+            await self._forward()
+        return self._failures
 
     def _judge(self, settlements: Iterable[pb.Settlement]) -> list[pb.Settlement]:
         """Sort settlements by what their tokens name; answers those of which it can't be said yet."""
         undecided: list[pb.Settlement] = []
         for settlement in settlements:
-            found = self._dispatcher.find(settlement.token)
-            if isinstance(found, Delivery):
-                if settlement.HasField("ack"):
-                    self._acked[found] = settlement
-                else:
-                    self._fail(settlement.token, _NO_VERDICT)
-            elif isinstance(found, OwnedShard):
-                self._repeated.append((settlement.token, found))
-            elif isinstance(found, Undecided):
+            verdict = settlement.WhichOneof("verdict")
+            if verdict is None:
+                self._fail(settlement, _NO_VERDICT)
+                continue
+            token, found = self._dispatcher.find(settlement.token)
+            if token is None:
+                self._fail(settlement, _INVALID)
+            elif isinstance(found, Delivery):
+                self._apply(settlement, verdict, token, found)
+            elif found is Undecided.SHARD_NOT_OURS:
+                self._elsewhere.append(settlement)
+            elif found is Undecided.NOT_READ_YET:
                 undecided.append(settlement)
+            elif isinstance(found, Gone) and verdict == "ack":
+                self._gone.append((settlement, found))
             else:
-                self._fail(settlement.token, found)
+                self._fail(settlement, _STALE)
         return undecided
 
-    def _confirm(self, committed: list[Delivery], lost: list[Delivery]) -> None:
-        traces = self._dispatcher.traces
-        for delivery in committed if traces.is_recording else ():
-            traces.settled(delivery, "ack", self._acked[delivery].traceparent, arrived_at=self._arrived_at)
-        for delivery in lost:
-            self._fail(self._acked[delivery].token, _STALE)
-        for token, shard in self._repeated:
-            # By now it is known what became of the first settlement.
-            self._fail(token, _STALE if shard.lost else _SETTLED)
-        self._stream.confirm(self._batch.sequence, self._failures)
+    def _apply(self, settlement: pb.Settlement, verdict: str, token: Token, delivery: Delivery) -> None:
+        if verdict == "ack":
+            self._acked[delivery] = settlement
+        elif delivery in self._acked or not token.is_latest(delivery):
+            self._fail(settlement, _STALE)
+        elif verdict == "retry":
+            asked = _duration(settlement.retry.delay) if settlement.retry.HasField("delay") else timedelta(0)
+            if asked is None:
+                self._fail(settlement, _INVALID_VERDICT)
+                return
+            wanted = asked if settlement.retry.HasField("delay") else None
+            self._dispatcher.fail_in(
+                self._changes, delivery, "retried", settlement.retry.reason or "retry", asked=wanted
+            )
+        elif verdict == "reject":
+            self._dispatcher.fail_in(
+                self._changes, delivery, "rejected", settlement.reject.reason or "rejected"
+            )
+        elif verdict == "release":
+            self._dispatcher.release([delivery])
+        else:
+            lease = _duration(settlement.extend.lease) if settlement.extend.HasField("lease") else None
+            if settlement.extend.HasField("lease") and lease is None:
+                self._fail(settlement, _INVALID_VERDICT)
+                return
+            self._dispatcher.extend(delivery, min(lease, _LONGEST_EXTENSION) if lease is not None else None)
 
-    def _fail(self, token: bytes, reason: "pb.SettlementFailureReason.ValueType") -> None:
-        self._failures.append(pb.SettlementFailure(token=token, reason=reason, detail=_DETAILS[reason]))
+    async def _forward(self) -> None:
+        if not self._forwarding:
+            for settlement in self._elsewhere:
+                self._fail(settlement, _STALE)
+            return
+        answers = await self._dispatcher.forward(self._elsewhere)
+        for settlement, reason in zip(self._elsewhere, answers, strict=True):
+            if reason is not None:
+                self._fail(settlement, reason)
+
+    def _trace(self, delivery: Delivery) -> None:
+        traces = self._dispatcher.traces
+        if traces.is_recording:
+            traces.settled(delivery, "ack", self._acked[delivery].traceparent, arrived_at=self._arrived_at)
+
+    def _fail(self, settlement: pb.Settlement, reason: "pb.SettlementFailureReason.ValueType") -> None:
+        self._failures.append(
+            pb.SettlementFailure(token=settlement.token, reason=reason, detail=_DETAILS[reason])
+        )
+
+
+def _duration(message: Duration) -> timedelta | None:
+    """A duration that isn't negative; None for one that is, or that no timedelta can hold."""
+    try:
+        duration: timedelta = message.ToTimedelta()
+    except (ValueError, OverflowError):
+        return None
+    return duration if duration >= timedelta(0) else None

@@ -1,10 +1,11 @@
 """Run the relay as a process of its own."""
 
-import asyncio
 import os
 import socket
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Protocol
 
 import grpc
 import structlog
@@ -13,10 +14,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
+from hookline import config
 from hookline.config import Settings
 from hookline.errors import ConfigError
-from hookline.model import SubscriptionName
-from hookline.process import Stop, calm_garbage_collection
+from hookline.process import Background, Stop, calm_garbage_collection
+from hookline.relay import chores
+from hookline.relay.replayer import Replayer
 from hookline.relay.service import DeliveryService
 from hookline.relay.subscribers import Subscribers
 from hookline.relay.wakeup import Wakeup
@@ -42,42 +45,108 @@ _OPTIONS = (
 )
 
 
-async def serve(settings: Settings) -> None:
-    """Deliver events until told to stop; then let consumers settle what they hold, and give up the leases."""
+class Services(Protocol):
+    """Further services of the same server."""
+
+    def register(self, server: grpc.aio.Server) -> tuple[str, ...]:
+        """Add them to a server that hasn't started; answers their full names."""
+
+    async def close(self) -> None:
+        """Give up what they hold, after the server has stopped."""
+
+
+class Relay:
+    """One relay: its gRPC server, and everything that works behind it.
+
+    Args:
+        dsn: The database.
+        settings: `[relay]`.
+        tracing: Where spans go.
+        beside: Further services of the same server.
+    """
+
+    def __init__(
+        self, dsn: str, settings: config.Relay, tracing: Tracing, beside: Services | None = None
+    ) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._wakeup = Wakeup(Session(dsn, name="relay wakeup"))
+        self._wakeup.on_control = self._on_control
+        self.subscribers = Subscribers(dsn, settings, tracing, self._wakeup, owner=self.owner)
+        self._replayer = Replayer(dsn, self.owner, lease=settings.lease)
+        self._chores = Session(dsn, name="relay chores")
+        self._server = grpc.aio.server(options=_OPTIONS)
+        add_DeliveryServiceServicer_to_server(
+            DeliveryService(self.subscribers, heartbeat=settings.heartbeat), self._server
+        )
+        self._checks = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._checks, self._server)
+        self._names = (SERVICE, *(beside.register(self._server) if beside is not None else ()))
+        reflection.enable_server_reflection(
+            (*self._names, health_names.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        self.port = _bind(self._server, settings.grpc)
+        self.background: Background | None = None
+
+    async def start(self) -> None:
+        """Take calls."""
+        self.background = Background(
+            self._wakeup.run(),
+            self.subscribers.run(),
+            self.subscribers.forwarder.run(),
+            self._replayer.run(),
+            chores.run(self._chores),
+        )
+        await self._server.start()
+        for name in ("", *self._names):
+            await self._checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self) -> None:
+        """Take no new consumers, and let those that there are settle what they hold."""
+        await self._checks.enter_graceful_shutdown()
+        await self.subscribers.drain(DRAIN_GRACE)
+
+    async def stop(self, *, grace: float = 0.5) -> None:
+        """Stop taking calls, and give up the leases. Drain before: this ends streams without a word."""
+        await self._server.stop(grace=grace)
+        if self.background is not None:
+            await self.background.cancel()
+        await self.subscribers.close()
+
+    def _on_control(self) -> None:
+        self.subscribers.hear()
+        self._replayer.wake()
+
+
+async def serve(settings: Settings, further: Callable[[str], Services]) -> None:
+    """Deliver events until told to stop; then let consumers settle what they hold, and give up the leases.
+
+    Args:
+        settings: What to do.
+        further: Makes the services that are to run beside the deliveries, given the database's URL.
+
+    Raises:
+        ConfigError: Something has to be mended before it can serve.
+        BackgroundFailed: It could not go on; starting again may help.
+    """
     dsn = settings.dsn()
     if dsn is None:
         raise ConfigError("no database: set HOOKLINE_DATABASE_URL")
     stop = Stop()
     await declare_subscriptions(dsn, settings)
     tracing = Tracing(settings.telemetry, service="hookline-relay")
-    wakeup = Wakeup(Session(dsn, name="relay wakeup"))
-    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    subscribers = Subscribers(dsn, settings.relay, tracing, wakeup, owner=owner)
-    server = grpc.aio.server(options=_OPTIONS)
-    add_DeliveryServiceServicer_to_server(
-        DeliveryService(subscribers, heartbeat=settings.relay.heartbeat), server
-    )
-    checks = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection((SERVICE, health_names.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    port = _bind(server, settings.relay.grpc)
-    listening = asyncio.create_task(wakeup.run())
-    await server.start()
-    for name in ("", SERVICE):
-        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    beside = further(dsn)
+    relay = Relay(dsn, settings.relay, tracing, beside)
+    await relay.start()
+    assert relay.background is not None
     where = settings.relay.grpc.rpartition(":")[0]
-    _log.info("relay listening", grpc=f"{where}:{port}", owner=owner)
+    _log.info("relay listening", grpc=f"{where}:{relay.port}", owner=relay.owner)
     calm_garbage_collection()
     try:
-        await stop.wait()
+        await relay.background.until(stop)
     finally:
-        # Drain before stopping: server.stop() ends streams without a word.
-        await checks.enter_graceful_shutdown()
-        await subscribers.drain(DRAIN_GRACE)
-        await server.stop(grace=0.5)
-        await subscribers.close()
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        await relay.drain()
+        await relay.stop()
+        await beside.close()
         await tracing.shutdown()
         _log.info("relay stopped")
 
@@ -87,14 +156,7 @@ async def declare_subscriptions(dsn: str, settings: Settings) -> None:
     session = Session(dsn, name="relay start")
     try:
         for name, wanted in settings.subscriptions.items():
-            subscription = subscriptions.Subscription(
-                name=SubscriptionName(name),
-                sources=wanted.sources,
-                types=wanted.types,
-                ordering=wanted.ordering,
-                ack_deadline=wanted.ack_deadline,
-            )
-            await subscriptions.declare(session, subscription, start=wanted.start, within=_WITHIN)
+            await subscriptions.declare(session, wanted.declared(name), start=wanted.start, within=_WITHIN)
     finally:
         await session.close()
 

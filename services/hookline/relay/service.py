@@ -1,7 +1,7 @@
 """`hookline.v1.DeliveryService`: what consumers call."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import grpc
@@ -10,26 +10,31 @@ import structlog
 from hookline.core.window import Limit
 from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.relay.dispatch import Dispatcher
-from hookline.relay.received import ReceivedSettlements
-from hookline.relay.status import RpcError, abort, invalid, unavailable
 from hookline.relay.stream import Stream
 from hookline.relay.subscribers import Subscribers
+from hookline.rpc import RpcError, abort, invalid, unavailable
 from hookline.v1 import delivery_pb2 as pb
 from hookline.v1.delivery_pb2_grpc import DeliveryServiceServicer
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     Context = grpc.aio.ServicerContext[pb.SubscribeRequest, pb.SubscribeResponse]
+    PullContext = grpc.aio.ServicerContext[pb.PullRequest, pb.PullResponse]
+    SettleContext = grpc.aio.ServicerContext[pb.SettleRequest, pb.SettleResponse]
 
 _log = structlog.get_logger(__name__)
 _LONGEST_NAME = 128
+_SHORTEST_PULL = timedelta(milliseconds=250)
+"""So that the first call after a while finds out whether anything is ready."""
+_LONGEST_PULL = timedelta(seconds=60)
+_DEATH_SHOWS_WITHIN = 0.1
+"""Seconds. When a consumer dies, grpcio first reports the end of its messages, as if it had closed its side, and cancels
+the call a moment later (seen: 0.4 ms)."""
 
 
 class DeliveryService(DeliveryServiceServicer):
     """Serves streams; a coroutine over `read` and `write`, because a generator's cleanup may run elsewhere."""
 
-    def __init__(self, subscribers: Subscribers, *, heartbeat: "timedelta") -> None:
+    def __init__(self, subscribers: Subscribers, *, heartbeat: timedelta) -> None:
         self._subscribers = subscribers
         self._heartbeat = heartbeat
 
@@ -43,28 +48,72 @@ class DeliveryService(DeliveryServiceServicer):
         except (DatabaseUnavailable, StatementRefused) as error:
             await abort(context, unavailable("DATABASE_UNAVAILABLE", f"{error}; connect again"))
 
+    async def Pull(self, request: pb.PullRequest, context: "PullContext") -> pb.PullResponse:  # noqa: N802
+        """Lease what is ready."""
+        try:
+            return await self._pull(request)
+        except RpcError as error:
+            await abort(context, error)
+        except (DatabaseUnavailable, StatementRefused) as error:
+            await abort(context, unavailable("DATABASE_UNAVAILABLE", f"{error}; try again"))
+
+    async def Settle(self, request: pb.SettleRequest, context: "SettleContext") -> pb.SettleResponse:  # noqa: N802
+        """Settle deliveries, wherever they came from."""
+        try:
+            async with self._subscribers.dispatcher(request.subscription) as dispatcher:
+                failures = await dispatcher.settle(request.settlements)
+            return pb.SettleResponse(failures=failures)
+        except RpcError as error:
+            await abort(context, error)
+        except (DatabaseUnavailable, StatementRefused) as error:
+            await abort(context, unavailable("DATABASE_UNAVAILABLE", f"{error}; send them again"))
+
+    async def _pull(self, request: pb.PullRequest) -> pb.PullResponse:
+        limit = _limit(request.window)
+        if limit.events == 0:
+            raise invalid("EMPTY_WINDOW", "set window.max_events to how many deliveries you can take")
+        wait = request.wait.ToTimedelta() if request.HasField("wait") else timedelta(0)
+        if not timedelta(0) <= wait <= _LONGEST_PULL:
+            raise invalid("WAIT_OUT_OF_RANGE", f"wait must be between 0 s and {_LONGEST_PULL.seconds} s")
+        pulled = await self._subscribers.pull(
+            request.subscription, _consumer(request.consumer), limit, wait=max(wait, _SHORTEST_PULL)
+        )
+        return pulled.response()
+
     async def _subscribe(self, context: "Context") -> None:
         first = await context.read()
         if not isinstance(first, pb.SubscribeRequest) or first.WhichOneof("message") != "start":
             raise invalid("START_EXPECTED", "the first message of a stream must be `start`")
         limit = _limit(first.start.window)
-        consumer = first.start.consumer[:_LONGEST_NAME] or "unnamed"
+        consumer = _consumer(first.start.consumer)
         async with self._subscribers.open(first.start.subscription, consumer, limit) as (dispatcher, stream):
             await context.write(self._started(dispatcher, stream))
             dispatcher.join(stream)
             _log.info("consumer joined", subscription=dispatcher.subscription.name, consumer=consumer)
             reading = asyncio.create_task(self._read(context, dispatcher, stream))
             writing = asyncio.create_task(self._write(context, dispatcher, stream))
+            took_leave = False
             try:
                 await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
                 if reading.done() and reading.exception() is None:
-                    # The consumer closed its side: it gets no more, but an answer to all that it settled.
+                    # The consumer closed its side, or it died: then this call is cancelled in a moment.
+                    stream.window.limit = Limit(0, 0)
+                    await asyncio.sleep(_DEATH_SHOWS_WITHIN)
+                    took_leave = True
+                    # It gets no more, but an answer to all that it settled.
                     dispatcher.leave(stream)
                     answered = asyncio.create_task(stream.confirmed_all())
                     await asyncio.wait({answered, writing}, return_when=asyncio.FIRST_COMPLETED)
                     answered.cancel()
+                # A message that makes no sense is a mistake, not a death; so is being sent away.
+                took_leave = took_leave or any(
+                    task.done() and isinstance(task.exception(), RpcError) for task in (reading, writing)
+                )
             finally:
-                dispatcher.leave(stream)
+                if took_leave:
+                    dispatcher.leave(stream)
+                else:
+                    dispatcher.lose(stream, "the consumer's stream broke")
                 for task in (reading, writing, *stream.settling):
                     task.cancel()
                 results = await asyncio.gather(reading, writing, return_exceptions=True)
@@ -90,8 +139,7 @@ class DeliveryService(DeliveryServiceServicer):
                 case "settlements":
                     await stream.room_for_settlements()
                     stream.owe_confirmation()
-                    received = ReceivedSettlements(dispatcher, stream, request.settlements)
-                    settling = asyncio.create_task(received.settle())
+                    settling = asyncio.create_task(_settle(dispatcher, stream, request.settlements))
                     stream.settling.add(settling)
                     settling.add_done_callback(stream.settling.discard)
                 case "window":
@@ -105,17 +153,33 @@ class DeliveryService(DeliveryServiceServicer):
                     raise invalid("EMPTY_MESSAGE", "a message must hold a window or settlements")
 
     async def _write(self, context: "Context", dispatcher: Dispatcher, stream: Stream) -> None:
-        """Write what is to be written, and a heartbeat into every long silence."""
-        silence = self._heartbeat.total_seconds()
+        """Write what is to be written, and a heartbeat now and then."""
+        interval = self._heartbeat.total_seconds()
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time() + interval
         while True:
-            messages = await stream.next_messages(silence=silence)
+            messages = await stream.next_messages(silence=max(0.0, beat_at - loop.time()))
             if stream.aborted is not None:
                 raise unavailable("RELAY_STOPPED", f"{stream.aborted}; connect again")
-            if messages is None:
-                messages = [_heartbeat(dispatcher)]
+            if messages is None or loop.time() >= beat_at:
+                messages = [*(messages or ()), _heartbeat(dispatcher)]
+                beat_at = loop.time() + interval
             for message in messages:
                 await context.write(message)
                 stream.note_written(message)
+
+
+async def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBatch) -> None:
+    try:
+        failures = await dispatcher.settle(batch.settlements)
+    except (DatabaseUnavailable, StatementRefused) as error:
+        stream.abort(f"it can't be known what became of a settlement: {error}")
+    else:
+        stream.confirm(batch.sequence, failures)
+
+
+def _consumer(name: str) -> str:
+    return name[:_LONGEST_NAME] or "unnamed"
 
 
 def _limit(window: pb.Window) -> Limit:
@@ -125,7 +189,7 @@ def _limit(window: pb.Window) -> Limit:
 
 
 def _heartbeat(dispatcher: Dispatcher) -> pb.SubscribeResponse:
-    heartbeat = pb.Heartbeat()
+    heartbeat = pb.Heartbeat(backlog=dispatcher.backlog, paused=dispatcher.subscription.paused)
     oldest = dispatcher.oldest_unsettled()
     if oldest is not None:
         heartbeat.oldest_unsettled_age.FromTimedelta(datetime.now(UTC) - oldest.received_at)

@@ -1,61 +1,101 @@
-"""Settlements become cursor positions; confirmations follow the commit."""
+"""What was decided is committed together; then those are told who wait for it."""
 
 import asyncio
 import contextlib
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
+from hookline.core.turns import Key, Place
 from hookline.errors import DatabaseUnavailable, StatementRefused
+from hookline.model import Shard
 from hookline.relay.delivery import Delivery
 from hookline.relay.ownership import OwnedShard, Ownership
 from hookline.store.session import Session
+from hookline.store.settlements import Attempt, DeliveryRow, Written
 
 _log = structlog.get_logger(__name__)
 
 _QUIET_SPACING = 0.002
 _BUSY_SPACING = 0.015
 _BUSY_EVENTS = 10
-"""Seconds between two commits: settlements of that time share one, and where there are many the next may wait for
-more. The first never waits."""
+"""Settlements in one commit from which on the next may wait for more."""
 _FULL = 400
 """Settlements that are committed without waiting for more."""
 _IDLE_FLUSH = 1.0
 """Seconds after which positions are written that moved without a settlement, past events that nobody wants."""
+_MOST_ROWS = 2_000
+"""Rows in one transaction: the cursors' locks, and everyone behind them, wait for it."""
 
 
-class Confirm(Protocol):
-    """Tells a consumer what became of its settlements."""
+@dataclass(slots=True, eq=False)
+class Changes:
+    """What one decision changes; all of it is committed in one transaction, or the shard is lost."""
 
-    def __call__(self, committed: list[Delivery], lost: list[Delivery]) -> None:
-        """`committed` are durable; the shards of `lost` belong to another relay now."""
+    acked: list[Delivery] = field(default_factory=list)
+    """Settled for good. Those without a row only move a cursor."""
+    late: list[tuple[OwnedShard, Place]] = field(default_factory=list)
+    """Acked, though not here any more: whether there is a row is the database's to say."""
+    rows: list[tuple[OwnedShard, DeliveryRow]] = field(default_factory=list)
+    dead: list[Delivery] = field(default_factory=list)
+    """Those of `rows` whose keys go on without them."""
+    attempts: list[Attempt] = field(default_factory=list)
+    turns: list[tuple[OwnedShard, Key]] = field(default_factory=list)
+    """Keys whose next row may go."""
+    committed: "asyncio.Future[Written] | None" = None
+    """Set if somebody waits."""
+
+    @property
+    def shards(self) -> set[OwnedShard]:
+        """Those that it touches."""
+        touched = {delivery.shard for delivery in self.acked}
+        for shard, _ in (*self.late, *self.rows, *self.turns):
+            touched.add(shard)
+        return touched
+
+    @property
+    def size(self) -> int:
+        """How much there is to write."""
+        return len(self.acked) + len(self.late) + len(self.rows) + len(self.turns)
 
 
 class Settler:
-    """Gathers settlements of one subscription and commits them together."""
+    """Gathers the changes of one subscription and commits them together.
 
-    def __init__(self, session: Session, ownership: Ownership) -> None:
+    Args:
+        session: Its own connection.
+        ownership: Writes the cursors, under their epochs.
+        on_committed: Called after each commit with what was in it, in order, before anybody else is told.
+    """
+
+    def __init__(self, session: Session, ownership: Ownership, on_committed: "OnCommitted") -> None:
         self._session = session
         self._ownership = ownership
-        self._acked: list[tuple[list[Delivery], Confirm]] = []
+        self._on_committed = on_committed
+        self._gathered: list[Changes] = []
         self._moved: set[OwnedShard] = set()
         self._wake = asyncio.Event()
-        self._gathered = 0
+        self.waiting = 0
+        """How much is gathered and not written."""
         self._full = asyncio.Event()
-        """Enough settlements are gathered: their windows wait for them."""
+        """Enough is gathered: windows wait for it."""
         self._idle = asyncio.Event()
         self._idle.set()
 
     def __repr__(self) -> str:
-        return f"<Settler batches={len(self._acked)} moved={len(self._moved)}>"
+        return f"<Settler waiting={self.waiting} moved={len(self._moved)}>"
 
-    def ack(self, deliveries: list[Delivery], confirm: Confirm) -> None:
-        """Settle deliveries; `confirm` is called after their commit."""
-        for delivery in deliveries:
+    def add(self, changes: Changes) -> None:
+        """Commit these with the next transaction."""
+        for delivery in changes.acked:
             delivery.shard.progress.settle(delivery.event.seq)
-        self._acked.append((deliveries, confirm))
-        self._gathered += len(deliveries)
-        if self._gathered >= _FULL:
+        for shard, row in changes.rows:
+            if row.place.replay == 0:
+                shard.progress.settle(row.place.seq)
+        self._gathered.append(changes)
+        self.waiting += changes.size
+        if self.waiting >= _FULL:
             self._full.set()
         self._idle.clear()
         self._wake.set()
@@ -80,32 +120,69 @@ class Settler:
                     await self._full.wait()
 
     async def drained(self) -> None:
-        """Wait until every settlement that was given is committed and confirmed."""
+        """Wait until everything that was given is committed, and everybody told."""
         await self._idle.wait()
 
     async def _flush(self) -> int:
-        """Commit what was gathered; answers how many settlements that were."""
-        acked, self._acked = self._acked, []
-        self._gathered = 0
-        self._full.clear()
+        """Commit what was gathered; answers how much that was."""
+        taken = self._take()
         moved, self._moved = self._moved, set()
-        for deliveries, _ in acked:
-            moved.update(delivery.shard for delivery in deliveries)
+        for changes in taken:
+            moved |= changes.shards
         while True:
             try:
-                await self._ownership.advance(self._session, moved)
+                written = await self._write(moved, taken)
             except (DatabaseUnavailable, StatementRefused) as error:
-                # Writing the same positions again is harmless, so try until it is known what became of them.
+                # Writing the same again is harmless, so try until it is known what became of it.
                 _log.warning("settlements not committed yet", reason=str(error))
                 await asyncio.sleep(0.2)
             else:
                 break
-        for deliveries, confirm in acked:
-            lost = [delivery for delivery in deliveries if delivery.shard.lost]
-            committed = (
-                [delivery for delivery in deliveries if not delivery.shard.lost] if lost else deliveries
-            )
-            confirm(committed, lost)
-        if not self._acked:
+        self._on_committed(taken, written)
+        for changes in taken:
+            if changes.committed is not None and not changes.committed.done():
+                changes.committed.set_result(written)
+        if self._gathered:
+            self._wake.set()
+        else:
             self._idle.set()
-        return sum(len(deliveries) for deliveries, _ in acked)
+        return sum(changes.size for changes in taken)
+
+    def _take(self) -> list[Changes]:
+        """The oldest changes, as many as fit into a transaction."""
+        rows = count = 0
+        for changes in self._gathered:
+            rows += len(changes.rows) + len(changes.turns)
+            if count and rows > _MOST_ROWS:
+                break
+            count += 1
+        taken, self._gathered = self._gathered[:count], self._gathered[count:]
+        self.waiting = sum(changes.size for changes in self._gathered)
+        if self.waiting < _FULL:
+            self._full.clear()
+        return taken
+
+    async def _write(self, moved: set[OwnedShard], taken: list[Changes]) -> Written:
+        done: list[tuple[Shard, Place]] = []
+        rows: list[DeliveryRow] = []
+        attempts: list[Attempt] = []
+        turns: dict[tuple[Shard, Key], None] = {}
+        for changes in taken:
+            done += [(d.shard.shard, d.place) for d in changes.acked if d.has_row and not d.shard.lost]
+            done += [(shard.shard, place) for shard, place in changes.late if not shard.lost]
+            rows += [row for shard, row in changes.rows if not shard.lost]
+            attempts += changes.attempts
+            turns.update(((shard.shard, key), None) for shard, key in changes.turns if not shard.lost)
+        if not (done or rows or attempts or turns):
+            await self._ownership.advance(self._session, moved)
+            return Written(set(), {}, {})
+        return await self._ownership.settle(
+            self._session, moved, done=done, rows=rows, attempts=attempts, turns=list(turns)
+        )
+
+
+class OnCommitted(Protocol):
+    """See `Settler`."""
+
+    def __call__(self, taken: list[Changes], written: Written) -> None:
+        """`taken` are durable, except what belongs to shards that were lost."""

@@ -4,9 +4,10 @@ import asyncio
 from datetime import timedelta
 from itertools import islice
 
-from hookline.core.window import Limit, Window
+from hookline.core.window import Limit
 from hookline.relay import wire
 from hookline.relay.delivery import Delivery
+from hookline.relay.holder import Holder
 from hookline.relay.token import TokenCodec
 from hookline.v1.delivery_pb2 import (
     Draining,
@@ -15,12 +16,14 @@ from hookline.v1.delivery_pb2 import (
     SubscribeResponse,
 )
 
+_LEASE_DOUBTFUL = 0.02
+"""Seconds until it is looked at again whether a lease was renewed."""
 _MOST_OWED = 64
 """SettlementBatches of one stream that may wait for their confirmation."""
 
 
-class Stream:
-    """What the relay knows of one consumer.
+class Stream(Holder):
+    """What the relay knows of one consumer that has connected.
 
     Args:
         consumer: The consumer's name for itself, for logs.
@@ -29,8 +32,7 @@ class Stream:
     """
 
     def __init__(self, consumer: str, limit: Limit, tokens: TokenCodec) -> None:
-        self.consumer = consumer
-        self.window = Window(limit)
+        super().__init__(consumer, limit)
         self.aborted: str | None = None
         """Why the stream must end, once it must."""
         self.settling: set[asyncio.Task[None]] = set()
@@ -44,9 +46,6 @@ class Stream:
         """What waits to be written, in order; once, however often it was taken back and leased again."""
         self._others: list[SubscribeResponse] = []
         self._wake = asyncio.Event()
-
-    def __repr__(self) -> str:
-        return f"<Stream {self.consumer} {self.window!r}>"
 
     def send(self, deliveries: list[Delivery]) -> None:
         """Lease deliveries to this consumer."""
@@ -101,6 +100,7 @@ class Stream:
                 await self._wake.wait()
         except TimeoutError:
             return None
+        now = asyncio.get_running_loop().time()
         others, self._others = self._others, []
         # One message's worth at a time: the event loop has other streams to serve.
         deliveries = list(islice(self._deliveries, wire.MAX_MESSAGE_EVENTS))
@@ -109,5 +109,11 @@ class Stream:
         if not self._deliveries:
             self._wake.clear()
         # What was taken back before it was written is somebody else's now.
-        mine = [delivery for delivery in deliveries if delivery.stream is self and not delivery.settled]
+        mine = [delivery for delivery in deliveries if delivery.holder is self and not delivery.settled]
+        if mine and any(delivery.shard.valid_until <= now for delivery in mine):
+            # We were stopped in between for longer than the lease: whose they are must be known first.
+            self._deliveries = {**dict.fromkeys(mine), **self._deliveries}
+            self._wake.set()
+            await asyncio.sleep(_LEASE_DOUBTFUL)
+            return others
         return [*others, *wire.messages(mine, self._tokens)]

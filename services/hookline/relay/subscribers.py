@@ -1,31 +1,60 @@
 """The subscriptions that this relay serves right now: one dispatcher for each that has a consumer."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
+
+import structlog
 
 from hookline import config
 from hookline.core.window import Limit
+from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.model import SubscriptionName
 from hookline.relay.dispatch import Dispatcher
-from hookline.relay.status import not_found, unavailable
+from hookline.relay.forward import Forwarder
+from hookline.relay.holder import Holder
+from hookline.relay.pull import PulledLease
+from hookline.relay.push import PushConsumer
 from hookline.relay.stream import Stream
 from hookline.relay.trace import DeliveryTraces
 from hookline.relay.wakeup import Wakeup
+from hookline.rpc import not_found, unavailable
 from hookline.store import subscriptions
 from hookline.store.session import Session
 from hookline.store.subscriptions import NAME
 from hookline.telemetry.tracing import Tracing
 
+_log = structlog.get_logger(__name__)
+
 _WITHIN = timedelta(seconds=5)
 _LINGER = 2.0
 """Seconds that a subscription without consumers keeps its shards: one that reconnects finds its leases as they were, so
 that the acks it still owes count."""
+_LINGER_BETWEEN_CALLS = 30.0
+"""The same for consumers that pull: they are away most of the time."""
+_DRAIN_LOOK = 0.02
+"""Seconds between looks at who still holds something, while the relay stops."""
+_LOOK = 1.0
+"""Seconds between looks at what operators changed, without a hint."""
+
+
+@dataclass(slots=True, eq=False)
+class _Served:
+    """A subscription that is served here."""
+
+    dispatcher: Dispatcher
+    users: int = 0
+    """Streams and calls that need it."""
+    linger: float = _LINGER
+    holders: set[Holder] = field(default_factory=set)
+    push: PushConsumer | None = None
 
 
 class Subscribers:
-    """Opens streams into subscriptions; a subscription without a consumer costs nothing, and leaves its shards free."""
+    """Serves consumers; a subscription without a consumer costs nothing, and leaves its shards to others."""
 
     def __init__(
         self, dsn: str, settings: config.Relay, tracing: Tracing, wakeup: Wakeup, *, owner: str
@@ -36,16 +65,21 @@ class Subscribers:
         self._wakeup = wakeup
         self._owner = owner
         self._session = Session(dsn, name="relay subscriptions")
-        self._dispatchers: dict[SubscriptionName, Dispatcher] = {}
-        self._streams: dict[Stream, Dispatcher] = {}
-        self._all_closed = asyncio.Event()
-        self._closing: set[asyncio.Task[None]] = set()
-        self._lock = asyncio.Lock()
-        """Held while a dispatcher is found, started or stopped: stopping takes a while."""
+        self._served: dict[SubscriptionName, _Served] = {}
+        self._locks: dict[SubscriptionName, asyncio.Lock] = {}
+        """Held while a subscription is started or stopped, which takes a while; never two for one subscription."""
+        self._background: set[asyncio.Task[None]] = set()
+        self._hints = asyncio.Event()
         self._draining = False
+        self.forwarder = Forwarder(
+            Session(dsn, name="relay forwarded"),
+            Session(dsn, name="relay forwarding"),
+            patience=settings.lease + timedelta(seconds=5),
+            dispatchers=lambda: [served.dispatcher for served in self._served.values()],
+        )
 
     def __repr__(self) -> str:
-        return f"<Subscribers streams={len(self._streams)} {list(self._dispatchers.values())}>"
+        return f"<Subscribers {[served.dispatcher for served in self._served.values()]}>"
 
     @asynccontextmanager
     async def open(self, name: str, consumer: str, limit: Limit) -> AsyncIterator[tuple[Dispatcher, Stream]]:
@@ -55,96 +89,219 @@ class Subscribers:
             RpcError: The subscription doesn't exist, or the relay is about to stop.
             DatabaseUnavailable: It can't be known whether the subscription exists.
         """
-        async with self._lock:
-            if self._draining:
-                raise unavailable("DRAINING", "this relay is about to stop; connect again")
-            dispatcher = await self._dispatcher(SubscriptionName(name))
-            stream = Stream(consumer, limit, dispatcher.tokens)
-            self._streams[stream] = dispatcher
-            self._all_closed.clear()
-        try:
-            yield dispatcher, stream
-        finally:
-            del self._streams[stream]
-            self._close_later(dispatcher)
-            if not self._streams:
-                self._all_closed.set()
+        async with self._use(name, linger=_LINGER) as served:
+            if served.dispatcher.subscription.push is not None:
+                raise unavailable(
+                    "PUSH_SUBSCRIPTION", f"subscription {name!r} is pushed to its consumer; nobody can connect to it"
+                )
+            stream = Stream(consumer, limit, served.dispatcher.tokens)
+            with self._held(served, stream):
+                yield served.dispatcher, stream
+
+    @asynccontextmanager
+    async def dispatcher(self, name: str) -> AsyncIterator[Dispatcher]:
+        """What serves a subscription, for a single call. Errors as of `open`."""
+        async with self._use(name, linger=_LINGER_BETWEEN_CALLS) as served:
+            yield served.dispatcher
+
+    async def pull(self, name: str, consumer: str, limit: Limit, *, wait: timedelta) -> PulledLease:
+        """Lease what is ready. Errors as of `open`; if the caller is cancelled, nothing stays leased."""
+        async with self._use(name, linger=_LINGER_BETWEEN_CALLS) as served:
+            pulled = PulledLease(consumer, limit, served.dispatcher)
+            with self._held(served, pulled):
+                served.dispatcher.join(pulled)
+                try:
+                    await pulled.filled(wait)
+                except asyncio.CancelledError:
+                    served.dispatcher.leave(pulled)
+                    raise
+        self._spawn(self._keep(served, pulled))
+        return pulled
+
+    async def run(self) -> None:
+        """Follow what operators change, and call consumers that want to be called, until cancelled."""
+        while True:
+            hints = self._hints
+            try:
+                await self._look()
+            except (DatabaseUnavailable, StatementRefused) as error:
+                _log.warning("subscriptions not read", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await hints.wait()
+
+    def hear(self) -> None:
+        """An operator or another relay changed something."""
+        hints, self._hints = self._hints, asyncio.Event()
+        hints.set()
+        self.forwarder.hear()
+        for served in self._served.values():
+            served.dispatcher.nudge()
 
     async def drain(self, grace: timedelta) -> None:
         """Hand out nothing more, tell every consumer, and wait until they are gone or the time is up."""
         self._draining = True
-        if not self._streams:
-            return
-        for dispatcher in self._dispatchers.values():
-            dispatcher.drain()
-        for stream in self._streams:
-            stream.drain(grace)
+        for served in self._served.values():
+            served.dispatcher.drain()
+            for holder in served.holders:
+                holder.drain(grace)
         try:
             async with asyncio.timeout(grace.total_seconds()):
-                await self._all_closed.wait()
+                while any(self._waits_for(holder) for s in self._served.values() for holder in s.holders):
+                    await asyncio.sleep(_DRAIN_LOOK)
         except TimeoutError:
-            for stream in self._streams:
-                stream.abort("this relay is about to stop")
+            for served in self._served.values():
+                for holder in served.holders:
+                    holder.abort("this relay is about to stop")
 
     async def close(self) -> None:
         """Stop what is left."""
-        async with self._lock:
-            # Under the lock, so that only those are cancelled that still wait.
-            for task in self._closing:
-                task.cancel()
-            for dispatcher in list(self._dispatchers.values()):
-                await self._stop(dispatcher)
-            await self._session.close()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*(self._stop(name) for name in list(self._served)))
+        await self.forwarder.close()
+        await self._session.close()
 
-    async def _dispatcher(self, name: SubscriptionName) -> Dispatcher:
-        known = self._dispatchers.get(name)
-        if known is not None and not known.failed:
-            return known
-        if known is not None:
-            await self._stop(known)
+    @asynccontextmanager
+    async def _use(self, name: str, *, linger: float) -> AsyncIterator[_Served]:
+        if self._draining:
+            raise unavailable("DRAINING", "this relay is about to stop; connect again")
         # A name that none can have is not looked for: Postgres refuses some texts.
-        subscription = (
-            await subscriptions.find(self._session, name, within=_WITHIN) if NAME.fullmatch(name) else None
-        )
+        known = SubscriptionName(name) if NAME.fullmatch(name) else None
+        async with self._locks.setdefault(known or SubscriptionName(""), asyncio.Lock()):
+            served = await self._start(known) if known is not None else None
+            if served is None:
+                raise not_found(
+                    "UNKNOWN_SUBSCRIPTION",
+                    f"no subscription {name[:64]!r}; add it to hookline.toml and restart the relay, or create it",
+                )
+            served.users += 1
+            served.linger = max(served.linger, linger)
+        try:
+            yield served
+        finally:
+            served.users -= 1
+            if not served.users:
+                self._spawn(self._stop_if_unused(served))
+
+    @contextlib.contextmanager
+    def _held(self, served: _Served, holder: Holder) -> Iterator[None]:
+        served.holders.add(holder)
+        try:
+            yield
+        finally:
+            served.holders.discard(holder)
+
+    async def _keep(self, served: _Served, pulled: PulledLease) -> None:
+        """What was pulled stays leased until it is settled, or its deadline passes."""
+        served.users += 1
+        try:
+            await pulled.emptied()
+        finally:
+            served.dispatcher.leave(pulled)
+            served.users -= 1
+            if not served.users:
+                self._spawn(self._stop_if_unused(served))
+
+    async def _start(self, name: SubscriptionName) -> _Served | None:
+        """The subscription, served; None if there is none. Under its lock."""
+        served = self._served.get(name)
+        if served is not None and not served.dispatcher.failed:
+            return served
+        if served is not None:
+            await self._stop(name)
+        subscription = await subscriptions.find(self._session, name, within=_WITHIN)
         if subscription is None:
-            raise not_found(
-                "UNKNOWN_SUBSCRIPTION",
-                f"no subscription {name[:64]!r}; add it to hookline.toml and restart the relay",
-            )
+            return None
         dispatcher = Dispatcher(
             self._dsn,
             subscription,
             owner=self._owner,
             lease=self._settings.lease,
             poll=self._settings.poll,
+            heartbeat=self._settings.heartbeat,
             traces=DeliveryTraces(self._tracing, name),
+            forwarder=self.forwarder,
         )
-        self._dispatchers[name] = dispatcher
+        served = self._served[name] = _Served(dispatcher)
         self._wakeup.subscribe(dispatcher.wake)
         dispatcher.start()
         try:
             # A consumer that reconnects sends its unanswered settlements first: we must know what they speak of.
             await dispatcher.ready()
         except BaseException:
-            self._close_later(dispatcher)
+            self._spawn(self._stop_if_unused(served))
             raise
-        return dispatcher
+        return served
 
-    def _close_later(self, dispatcher: Dispatcher) -> None:
-        """Give up a subscription without consumers, in a task of its own: the call that ends here may be cancelled."""
-        closing = asyncio.create_task(self._close_unused(dispatcher))
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+    async def _look(self) -> None:
+        """Follow what changed."""
+        asked = list(self._served.items())
+        found = {
+            subscription.name: subscription
+            for subscription in await subscriptions.served(
+                self._session, [name for name, _ in asked], within=_WITHIN
+            )
+        }
+        for name, served in asked:
+            now, before = found.get(name), served.dispatcher.subscription
+            if now is None:
+                await self._end(name, "the subscription was deleted")
+            elif (now.ordering, now.push) != (before.ordering, before.push):
+                await self._end(name, "the subscription was changed")
+            elif now.version != before.version or now.paused != before.paused:
+                served.dispatcher.update(now)
+        for name, subscription in found.items():
+            if subscription.push is not None and not self._draining:
+                await self._call(name)
 
-    async def _close_unused(self, dispatcher: Dispatcher) -> None:
-        await asyncio.sleep(_LINGER)
-        async with self._lock:
-            if dispatcher in self._streams.values():
+    async def _call(self, name: SubscriptionName) -> None:
+        """See that the consumer of a subscription is called."""
+        known = self._served.get(name)
+        if known is not None and known.push is not None and not known.dispatcher.failed:
+            return
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            served = await self._start(name)
+            if served is None or served.push is not None or served.dispatcher.subscription.push is None:
                 return
-            if self._dispatchers.get(dispatcher.subscription.name) is dispatcher:
-                await self._stop(dispatcher)
+            subscription = served.dispatcher.subscription
+            served.users += 1
+            served.push = PushConsumer(subscription, served.dispatcher.subscription.push, served.dispatcher)
+            served.holders.add(served.push)
+            served.push.start()
 
-    async def _stop(self, dispatcher: Dispatcher) -> None:
-        self._wakeup.unsubscribe(dispatcher.wake)
-        await dispatcher.stop()
-        self._dispatchers.pop(dispatcher.subscription.name, None)
+    async def _end(self, name: SubscriptionName, reason: str) -> None:
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            served = self._served.get(name)
+            if served is None:
+                return
+            for holder in list(served.holders):
+                holder.abort(reason)
+            await self._stop(name)
+
+    async def _stop_if_unused(self, served: _Served) -> None:
+        """Give up a subscription without consumers: in a task of its own, as the call that ends may be cancelled."""
+        await asyncio.sleep(served.linger)
+        name = served.dispatcher.subscription.name
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            if not served.users and self._served.get(name) is served:
+                await self._stop(name)
+
+    async def _stop(self, name: SubscriptionName) -> None:
+        served = self._served.pop(name, None)
+        if served is None:
+            return
+        self._wakeup.unsubscribe(served.dispatcher.wake)
+        if served.push is not None:
+            await served.push.stop()
+        await served.dispatcher.stop()
+
+    def _waits_for(self, holder: Holder) -> bool:
+        """Whether a drain waits for it: a stream until it is gone, others until they hold nothing."""
+        return isinstance(holder, Stream) or holder.window.events > 0
+
+    def _spawn(self, job: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(job)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

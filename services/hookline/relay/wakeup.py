@@ -10,7 +10,10 @@ from hookline.store.session import Session
 
 _log = structlog.get_logger(__name__)
 
-CHANNEL = "hookline"
+COMMITS = "hookline"
+"""An edge has committed something."""
+CONTROL = "hookline_control"
+"""An operator, or another relay, has changed something."""
 _CHECK = 1.0
 """Seconds between looks at whether the connection still lives."""
 
@@ -24,9 +27,11 @@ class Wakeup:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._hear: set[Callable[[], None]] = set()
+        self.on_control: Callable[[], None] = lambda: None
+        """Called on each hint that isn't about a commit."""
 
     def subscribe(self, hear: Callable[[], None]) -> None:
-        """Call `hear` on each hint."""
+        """Call `hear` on each commit."""
         self._hear.add(hear)
 
     def unsubscribe(self, hear: Callable[[], None]) -> None:
@@ -39,13 +44,16 @@ class Wakeup:
             while True:
                 if not self._session.is_open:
                     try:
-                        await self._session.listen(CHANNEL, self._on_notify)
+                        await self._session.listen(COMMITS, self._on_commit)
+                        await self._session.listen(CONTROL, lambda: self.on_control())
+                        # What was said while nobody listened.
+                        self.on_control()
                     except DatabaseUnavailable as error:
                         _log.warning("not listening for commits; polling", reason=str(error))
                 await asyncio.sleep(_CHECK)
         finally:
             await self._session.close()
 
-    def _on_notify(self) -> None:
+    def _on_commit(self) -> None:
         for hear in self._hear:
             hear()

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from hookline.relay.delivery import Delivery
 from hookline.relay.token import TokenCodec
 from hookline.v1 import delivery_pb2 as pb
+
+if TYPE_CHECKING:
+    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 MAX_MESSAGE_EVENTS = 200
 MAX_MESSAGE_BYTES = 1024 * 1024
@@ -25,17 +29,19 @@ def messages(deliveries: Iterable[Delivery], tokens: TokenCodec) -> list[pb.Subs
         if not packed or count >= MAX_MESSAGE_EVENTS or size + delivery.size > MAX_MESSAGE_BYTES:
             packed.append(pb.SubscribeResponse())
             count = size = 0
-        _add(packed[-1].deliveries, delivery, tokens)
+        add(packed[-1].deliveries.deliveries, delivery, tokens)
         count += 1
         size += delivery.size
     return packed
 
 
-def _add(batch: pb.DeliveryBatch, delivery: Delivery, tokens: TokenCodec) -> None:
-    """Make the message in its place: a message that is put into another is copied."""
+def add(
+    deliveries: "RepeatedCompositeFieldContainer[pb.Delivery]", delivery: Delivery, tokens: TokenCodec
+) -> None:
+    """Make the delivery's message in its place: a message that is put into another is copied."""
     event = delivery.event
-    message = batch.deliveries.add(
-        token=tokens.encode(event.shard, delivery.shard.epoch, event.seq, delivery.attempt),
+    message = deliveries.add(
+        token=tokens.encode(delivery),
         event_id=str(event.event_id),
         source=event.source,
         type=event.type,
@@ -45,11 +51,12 @@ def _add(batch: pb.DeliveryBatch, delivery: Delivery, tokens: TokenCodec) -> Non
         revision=event.revision,
         traceparent=delivery.traceparent or event.traceparent,
         tracestate=event.tracestate,
+        replay=f"replays/{delivery.replay}" if delivery.replay else "",
     )
     since = event.received_at - _EPOCH
     received_at = message.received_at
     received_at.seconds = since.days * 86_400 + since.seconds
     received_at.nanos = since.microseconds * 1000
-    add = message.headers.add
+    add_header = message.headers.add
     for name, value in _headers.decode(event.headers):
-        add(name=name, value=value)
+        add_header(name=name, value=value)

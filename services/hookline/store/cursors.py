@@ -1,6 +1,6 @@
 """Cursors and their leases. Every write names the epoch, so that a relay that lost its lease changes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from hookline.model import CursorState, OwnedCursor, Seq, Shard, SubscriptionName
@@ -11,11 +11,35 @@ _SQL = load("cursors.sql")
 
 
 async def acquire(
-    session: Session, subscription: SubscriptionName, *, owner: str, lease: timedelta, within: timedelta
-) -> list[OwnedCursor]:
-    """Take every cursor of the subscription that no live relay holds."""
-    rows = await session.fetch(_SQL["acquire"], subscription, owner, lease, within=within)
-    return [
+    session: Session,
+    subscription: SubscriptionName,
+    *,
+    owner: str,
+    lease: timedelta,
+    share: Callable[[list[str], int], int],
+    within: timedelta,
+) -> tuple[list[OwnedCursor], list[str], int]:
+    """Join those who share the subscription's shards, and take free ones.
+
+    Args:
+        session: Where.
+        subscription: Whose.
+        owner: Who takes.
+        lease: For how long.
+        share: Told all members and the number of shards, says how many more to take.
+        within: Deadline of each statement.
+
+    Returns:
+        What was taken, all live members, and the number of shards.
+    """
+    [found] = await session.fetch(_SQL["join"], subscription, owner, lease, within=within)
+    members: list[str] = found["members"]
+    total: int = found["shards"]
+    wanted = min(share(members, total), found["free"])
+    if wanted <= 0:
+        return [], members, total
+    rows = await session.fetch(_SQL["acquire"], subscription, owner, lease, wanted, within=within)
+    taken = [
         OwnedCursor(
             Shard(row["shard"]),
             row["epoch"],
@@ -23,6 +47,14 @@ async def acquire(
         )
         for row in rows
     ]
+    return taken, members, total
+
+
+async def leave(
+    session: Session, subscription: SubscriptionName, *, owner: str, within: timedelta
+) -> None:
+    """Share the subscription's shards no longer."""
+    await session.fetch(_SQL["leave"], subscription, owner, within=within)
 
 
 async def advance(

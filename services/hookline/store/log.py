@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from hookline.model import LoggedEvent, Seq, Shard
+from hookline.model import LoggedEvent, Seq, Shard, SubscriptionName
 from hookline.store.session import Session
 from hookline.store.statements import load
 
@@ -38,3 +38,10 @@ async def read_pending(
     shards, seqs = zip(*pending, strict=True)
     rows = await session.fetch(_SQL["read_pending"], shards, seqs, body_bytes, within=within)
     return [LoggedEvent._make(row) for row in rows]
+
+
+async def backlog(session: Session, subscription: SubscriptionName, *, within: timedelta) -> int:
+    """How many events wait for a subscription. Counts to 100,000 and not further."""
+    [row] = await session.fetch(_SQL["backlog"], subscription, within=within)
+    events: int = row["events"]
+    return events

@@ -33,7 +33,7 @@ _NOT_REPLICATED = "01000"
 
 
 class Session:
-    """Runs statements one at a time, each with a deadline, on a connection of its own.
+    """Runs statements one at a time, each with a deadline, on a connection of its own. Callers wait for each other.
 
     After a deadline, a broken connection or a doubtful commit, the outcome of the statement is unknown: the
     connection is closed and `DatabaseUnavailable` raised. The next statement opens a new one.
@@ -46,6 +46,7 @@ class Session:
         self._name = name
         self._connection: Connection | None = None
         self._doubtful = False
+        self._turn = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<Session {self._name} {'open' if self.is_open else 'closed'}>"
@@ -62,12 +63,14 @@ class Session:
             DatabaseUnavailable: It can't be known whether the statement was committed.
             StatementRefused: Postgres refused it, and nothing was written.
         """
+        begun = False
         try:
-            async with asyncio.timeout(within.total_seconds()):
+            async with asyncio.timeout(within.total_seconds()), self._turn:
+                begun = True
                 connection = await self._open()
                 rows = await connection.fetch(statement, *args)
         except (OSError, TimeoutError, *_CLIENT_ERRORS) as error:
-            self.discard()
+            self._discard_if(begun)
             reason = (
                 f"no answer within {within.total_seconds():g} s"
                 if isinstance(error, TimeoutError)
@@ -78,7 +81,7 @@ class Session:
             raise self._translate(error) from None
         except BaseException:
             # Cancelled in the middle of a statement: what comes back next would not be ours.
-            self.discard()
+            self._discard_if(begun)
             raise
         if self._doubtful:
             self.discard()
@@ -101,6 +104,11 @@ class Session:
         connection, self._connection = self._connection, None
         if connection is not None and not connection.is_closed():
             connection.terminate()
+
+    def _discard_if(self, begun: bool) -> None:  # noqa: FBT001
+        """Close the connection unless it runs somebody else's statement."""
+        if begun:
+            self.discard()
 
     async def close(self) -> None:
         """Close the connection politely, or at once if that takes longer than a second."""

@@ -6,6 +6,9 @@ The API between Hookline's relay and the services that consume events.
 A consumer opens one bidirectional stream per subscription. The relay leases
 events to it, never more than the consumer's window; the consumer settles
 each of them; the relay confirms every settlement after it is committed.
+
+Pull and Settle do the same in single calls, and a consumer that would
+rather be called implements ConsumerService (consumer.proto).
 """
 
 from collections import abc as _abc
@@ -36,11 +39,15 @@ class _SettlementFailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrappe
     SETTLEMENT_FAILURE_REASON_INVALID_TOKEN: _SettlementFailureReason.ValueType  # 1
     """The token isn't one of this subscription's."""
     SETTLEMENT_FAILURE_REASON_STALE_TOKEN: _SettlementFailureReason.ValueType  # 2
-    """The lease behind the token has ended and the event will be handed out again."""
+    """The hand-over that the token names has ended, and with it the right to judge
+    it; the event will be handed out again.
+    """
     SETTLEMENT_FAILURE_REASON_ALREADY_SETTLED: _SettlementFailureReason.ValueType  # 3
     """The event is settled already. Nothing is left to do."""
     SETTLEMENT_FAILURE_REASON_NO_VERDICT: _SettlementFailureReason.ValueType  # 4
     """The settlement names no verdict."""
+    SETTLEMENT_FAILURE_REASON_INVALID_VERDICT: _SettlementFailureReason.ValueType  # 5
+    """The verdict can't be carried out as it is written, such as a negative delay."""
 
 class SettlementFailureReason(_SettlementFailureReason, metaclass=_SettlementFailureReasonEnumTypeWrapper):
     """SettlementFailureReason is why a settlement had no effect."""
@@ -49,11 +56,15 @@ SETTLEMENT_FAILURE_REASON_UNSPECIFIED: SettlementFailureReason.ValueType  # 0
 SETTLEMENT_FAILURE_REASON_INVALID_TOKEN: SettlementFailureReason.ValueType  # 1
 """The token isn't one of this subscription's."""
 SETTLEMENT_FAILURE_REASON_STALE_TOKEN: SettlementFailureReason.ValueType  # 2
-"""The lease behind the token has ended and the event will be handed out again."""
+"""The hand-over that the token names has ended, and with it the right to judge
+it; the event will be handed out again.
+"""
 SETTLEMENT_FAILURE_REASON_ALREADY_SETTLED: SettlementFailureReason.ValueType  # 3
 """The event is settled already. Nothing is left to do."""
 SETTLEMENT_FAILURE_REASON_NO_VERDICT: SettlementFailureReason.ValueType  # 4
 """The settlement names no verdict."""
+SETTLEMENT_FAILURE_REASON_INVALID_VERDICT: SettlementFailureReason.ValueType  # 5
+"""The verdict can't be carried out as it is written, such as a negative delay."""
 Global___SettlementFailureReason: _TypeAlias = SettlementFailureReason  # noqa: Y015
 
 @_typing.final
@@ -292,6 +303,7 @@ class Delivery(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     TRACESTATE_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
     token: _builtins.bytes
     """Opaque. Names this delivery in a settlement, on any stream."""
     event_id: _builtins.str
@@ -310,12 +322,18 @@ class Delivery(_message.Message):
     body: _builtins.bytes
     """The request body, byte for byte."""
     attempt: _builtins.int
-    """1 the first time that this event is handed out by this relay."""
+    """1 the first time that this event is handed out to this subscription. A
+    delivery that was released, or taken back before it failed, keeps its number.
+    """
     revision: _builtins.bool
     """True if an earlier event of the same source and key had another body."""
     traceparent: _builtins.str
     """W3C Trace Context to continue: https://www.w3.org/TR/trace-context/"""
     tracestate: _builtins.str
+    replay: _builtins.str
+    """Name of the replay that asked for this delivery, such as "replays/7". Empty
+    for an event that is delivered in the normal course.
+    """
     @_builtins.property
     def received_at(self) -> _timestamp_pb2.Timestamp:
         """When the edge received the webhook."""
@@ -339,10 +357,11 @@ class Delivery(_message.Message):
         revision: _builtins.bool = ...,
         traceparent: _builtins.str = ...,
         tracestate: _builtins.str = ...,
+        replay: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "body", b"body", "event_id", b"event_id", "headers", b"headers", "ordering_key", b"ordering_key", "received_at", b"received_at", "revision", b"revision", "source", b"source", "token", b"token", "traceparent", b"traceparent", "tracestate", b"tracestate", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "body", b"body", "event_id", b"event_id", "headers", b"headers", "ordering_key", b"ordering_key", "received_at", b"received_at", "replay", b"replay", "revision", b"revision", "source", b"source", "token", b"token", "traceparent", b"traceparent", "tracestate", b"tracestate", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -402,12 +421,20 @@ Global___SettlementBatch: _TypeAlias = SettlementBatch  # noqa: Y015
 
 @_typing.final
 class Settlement(_message.Message):
-    """Settlement is the consumer's verdict on one delivery."""
+    """Settlement is the consumer's verdict on one delivery.
+
+    An ack counts however late it comes: that the event was processed doesn't
+    become untrue. Every other verdict needs the token of the latest hand-over.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TOKEN_FIELD_NUMBER: _builtins.int
     ACK_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
+    REJECT_FIELD_NUMBER: _builtins.int
+    EXTEND_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     token: _builtins.bytes
     """From the delivery."""
@@ -419,18 +446,38 @@ class Settlement(_message.Message):
     def ack(self) -> Global___Ack:
         """Done: never deliver this event to this subscription again."""
 
+    @_builtins.property
+    def retry(self) -> Global___Retry:
+        """Failed for now: deliver again later."""
+
+    @_builtins.property
+    def reject(self) -> Global___Reject:
+        """Failed for good: put it into the dead letters."""
+
+    @_builtins.property
+    def extend(self) -> Global___Extend:
+        """Not done yet: keep it longer."""
+
+    @_builtins.property
+    def release(self) -> Global___Release:
+        """Not begun: give it to whoever is next. Costs no attempt."""
+
     def __init__(
         self,
         *,
         token: _builtins.bytes = ...,
         ack: Global___Ack | None = ...,
+        retry: Global___Retry | None = ...,
+        reject: Global___Reject | None = ...,
+        extend: Global___Extend | None = ...,
+        release: Global___Release | None = ...,
         traceparent: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "extend", b"extend", "reject", b"reject", "release", b"release", "retry", b"retry", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "token", b"token", "traceparent", b"traceparent", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "extend", b"extend", "reject", b"reject", "release", b"release", "retry", b"retry", "token", b"token", "traceparent", b"traceparent", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_verdict: _TypeAlias = _typing.Literal["ack"]  # noqa: Y015
+    _WhichOneofReturnType_verdict: _TypeAlias = _typing.Literal["ack", "retry", "reject", "extend", "release"]  # noqa: Y015
     _WhichOneofArgType_verdict: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_verdict) -> _WhichOneofReturnType_verdict | None: ...
 
@@ -452,6 +499,99 @@ class Ack(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Ack: _TypeAlias = Ack  # noqa: Y015
+
+@_typing.final
+class Retry(_message.Message):
+    """Retry says that this attempt failed and another may succeed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELAY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, for people; kept with the attempt. At most 1000 characters of it."""
+    @_builtins.property
+    def delay(self) -> _duration_pb2.Duration:
+        """How long to wait at least. The subscription's retry policy may wait longer;
+        absent leaves it to the policy.
+        """
+
+    def __init__(
+        self,
+        *,
+        delay: _duration_pb2.Duration | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Retry: _TypeAlias = Retry  # noqa: Y015
+
+@_typing.final
+class Reject(_message.Message):
+    """Reject says that no attempt can succeed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, for people; kept with the dead letter. At most 1000 characters of it."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reject: _TypeAlias = Reject  # noqa: Y015
+
+@_typing.final
+class Extend(_message.Message):
+    """Extend moves the ack deadline of a delivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lease(self) -> _duration_pb2.Duration:
+        """From now on; absent means the subscription's ack deadline. At most 12 hours."""
+
+    def __init__(
+        self,
+        *,
+        lease: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Extend: _TypeAlias = Extend  # noqa: Y015
+
+@_typing.final
+class Release(_message.Message):
+    """Release gives a delivery back unprocessed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Release: _TypeAlias = Release  # noqa: Y015
 
 @_typing.final
 class SettlementConfirmation(_message.Message):
@@ -520,6 +660,14 @@ class Heartbeat(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OLDEST_UNSETTLED_AGE_FIELD_NUMBER: _builtins.int
+    BACKLOG_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    backlog: _builtins.int
+    """About how many events of this subscription wait: not read yet, waiting for a
+    retry, or behind one. Counts to 100,000 and not further.
+    """
+    paused: _builtins.bool
+    """Whether somebody has paused the subscription."""
     @_builtins.property
     def oldest_unsettled_age(self) -> _duration_pb2.Duration:
         """Age of the oldest event that this relay has read and that isn't settled.
@@ -530,10 +678,12 @@ class Heartbeat(_message.Message):
         self,
         *,
         oldest_unsettled_age: _duration_pb2.Duration | None = ...,
+        backlog: _builtins.int = ...,
+        paused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_unsettled_age", b"oldest_unsettled_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["oldest_unsettled_age", b"oldest_unsettled_age"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backlog", b"backlog", "oldest_unsettled_age", b"oldest_unsettled_age", "paused", b"paused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -562,3 +712,121 @@ class Draining(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Draining: _TypeAlias = Draining  # noqa: Y015
+
+@_typing.final
+class PullRequest(_message.Message):
+    """PullRequest asks for deliveries once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    CONSUMER_FIELD_NUMBER: _builtins.int
+    subscription: _builtins.str
+    """Name of the subscription."""
+    consumer: _builtins.str
+    """A name for this consumer in logs and metrics."""
+    @_builtins.property
+    def window(self) -> Global___Window:
+        """The most that the answer may hold. 0 events is a mistake here."""
+
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long to wait for the first delivery; absent answers at once. At most 60
+        seconds.
+        """
+
+    def __init__(
+        self,
+        *,
+        subscription: _builtins.str = ...,
+        window: Global___Window | None = ...,
+        wait: _duration_pb2.Duration | None = ...,
+        consumer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "subscription", b"subscription", "wait", b"wait", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PullRequest: _TypeAlias = PullRequest  # noqa: Y015
+
+@_typing.final
+class PullResponse(_message.Message):
+    """PullResponse holds what is leased; nothing if nothing was ready."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    ACK_DEADLINE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]: ...
+    @_builtins.property
+    def ack_deadline(self) -> _duration_pb2.Duration:
+        """How long the deliveries are leased."""
+
+    def __init__(
+        self,
+        *,
+        deliveries: _abc.Iterable[Global___Delivery] | None = ...,
+        ack_deadline: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "deliveries", b"deliveries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PullResponse: _TypeAlias = PullResponse  # noqa: Y015
+
+@_typing.final
+class SettleRequest(_message.Message):
+    """SettleRequest settles deliveries of one subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    SETTLEMENTS_FIELD_NUMBER: _builtins.int
+    subscription: _builtins.str
+    """Name of the subscription."""
+    @_builtins.property
+    def settlements(self) -> _containers.RepeatedCompositeFieldContainer[Global___Settlement]: ...
+    def __init__(
+        self,
+        *,
+        subscription: _builtins.str = ...,
+        settlements: _abc.Iterable[Global___Settlement] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settlements", b"settlements", "subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleRequest: _TypeAlias = SettleRequest  # noqa: Y015
+
+@_typing.final
+class SettleResponse(_message.Message):
+    """SettleResponse names the settlements that had no effect; all others are
+    committed.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILURES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettlementFailure]: ...
+    def __init__(
+        self,
+        *,
+        failures: _abc.Iterable[Global___SettlementFailure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleResponse: _TypeAlias = SettleResponse  # noqa: Y015

@@ -40,6 +40,16 @@ class DeliveryServiceStub:
                 request_serializer=hookline_dot_v1_dot_delivery__pb2.SubscribeRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_delivery__pb2.SubscribeResponse.FromString,
                 _registered_method=True)
+        self.Pull = channel.unary_unary(
+                '/hookline.v1.DeliveryService/Pull',
+                request_serializer=hookline_dot_v1_dot_delivery__pb2.PullRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_delivery__pb2.PullResponse.FromString,
+                _registered_method=True)
+        self.Settle = channel.unary_unary(
+                '/hookline.v1.DeliveryService/Settle',
+                request_serializer=hookline_dot_v1_dot_delivery__pb2.SettleRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_delivery__pb2.SettleResponse.FromString,
+                _registered_method=True)
 
 
 class DeliveryServiceServicer:
@@ -63,6 +73,27 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Pull(self, request, context):
+        """Pull leases what is ready, for consumers that can't keep a stream open.
+
+        Waits for the first delivery as long as the request says. What is leased is
+        settled with Settle; what isn't settled by its ack deadline failed.
+
+        Errors as of Subscribe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Settle(self, request, context):
+        """Settle settles deliveries, however and from whichever relay they came.
+
+        Answers after the commit. Errors as of Subscribe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeliveryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -70,6 +101,16 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.Subscribe,
                     request_deserializer=hookline_dot_v1_dot_delivery__pb2.SubscribeRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_delivery__pb2.SubscribeResponse.SerializeToString,
+            ),
+            'Pull': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pull,
+                    request_deserializer=hookline_dot_v1_dot_delivery__pb2.PullRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_delivery__pb2.PullResponse.SerializeToString,
+            ),
+            'Settle': grpc.unary_unary_rpc_method_handler(
+                    servicer.Settle,
+                    request_deserializer=hookline_dot_v1_dot_delivery__pb2.SettleRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_delivery__pb2.SettleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -100,6 +141,60 @@ class DeliveryService:
             '/hookline.v1.DeliveryService/Subscribe',
             hookline_dot_v1_dot_delivery__pb2.SubscribeRequest.SerializeToString,
             hookline_dot_v1_dot_delivery__pb2.SubscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pull(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.DeliveryService/Pull',
+            hookline_dot_v1_dot_delivery__pb2.PullRequest.SerializeToString,
+            hookline_dot_v1_dot_delivery__pb2.PullResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Settle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.DeliveryService/Settle',
+            hookline_dot_v1_dot_delivery__pb2.SettleRequest.SerializeToString,
+            hookline_dot_v1_dot_delivery__pb2.SettleResponse.FromString,
             options,
             channel_credentials,
             insecure,

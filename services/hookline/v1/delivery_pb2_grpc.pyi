@@ -6,6 +6,9 @@ The API between Hookline's relay and the services that consume events.
 A consumer opens one bidirectional stream per subscription. The relay leases
 events to it, never more than the consumer's window; the consumer settles
 each of them; the relay confirms every settlement after it is committed.
+
+Pull and Settle do the same in single calls, and a consumer that would
+rather be called implements ConsumerService (consumer.proto).
 """
 
 from collections import abc as _abc
@@ -51,6 +54,19 @@ class DeliveryServiceStub:
       UNAVAILABLE         the relay is shutting down or can't reach its database:
                           connect again
     """
+    Pull: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.PullRequest, _delivery_pb2.PullResponse]
+    """Pull leases what is ready, for consumers that can't keep a stream open.
+
+    Waits for the first delivery as long as the request says. What is leased is
+    settled with Settle; what isn't settled by its ack deadline failed.
+
+    Errors as of Subscribe.
+    """
+    Settle: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.SettleRequest, _delivery_pb2.SettleResponse]
+    """Settle settles deliveries, however and from whichever relay they came.
+
+    Answers after the commit. Errors as of Subscribe.
+    """
 
 @_typing.type_check_only
 class DeliveryServiceAsyncStub(DeliveryServiceStub):
@@ -69,6 +85,19 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
       NOT_FOUND           no subscription of that name exists
       UNAVAILABLE         the relay is shutting down or can't reach its database:
                           connect again
+    """
+    Pull: _aio.UnaryUnaryMultiCallable[_delivery_pb2.PullRequest, _delivery_pb2.PullResponse]  # type: ignore[assignment]
+    """Pull leases what is ready, for consumers that can't keep a stream open.
+
+    Waits for the first delivery as long as the request says. What is leased is
+    settled with Settle; what isn't settled by its ack deadline failed.
+
+    Errors as of Subscribe.
+    """
+    Settle: _aio.UnaryUnaryMultiCallable[_delivery_pb2.SettleRequest, _delivery_pb2.SettleResponse]  # type: ignore[assignment]
+    """Settle settles deliveries, however and from whichever relay they came.
+
+    Answers after the commit. Errors as of Subscribe.
     """
 
 class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -91,6 +120,31 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND           no subscription of that name exists
           UNAVAILABLE         the relay is shutting down or can't reach its database:
                               connect again
+        """
+
+    @_abc_1.abstractmethod
+    def Pull(
+        self,
+        request: _delivery_pb2.PullRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_pb2.PullResponse, _abc.Awaitable[_delivery_pb2.PullResponse]]:
+        """Pull leases what is ready, for consumers that can't keep a stream open.
+
+        Waits for the first delivery as long as the request says. What is leased is
+        settled with Settle; what isn't settled by its ack deadline failed.
+
+        Errors as of Subscribe.
+        """
+
+    @_abc_1.abstractmethod
+    def Settle(
+        self,
+        request: _delivery_pb2.SettleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_pb2.SettleResponse, _abc.Awaitable[_delivery_pb2.SettleResponse]]:
+        """Settle settles deliveries, however and from whichever relay they came.
+
+        Answers after the commit. Errors as of Subscribe.
         """
 
 def add_DeliveryServiceServicer_to_server(servicer: DeliveryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,6 +1,7 @@
 """A consumer on the bare contract: no SDK, so that it can also send what no SDK would."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
@@ -16,6 +17,8 @@ from hookline.v1.delivery_pb2_grpc import DeliveryServiceStub
 PATIENCE = 10.0
 """Seconds until a test gives up waiting for what must come: far more than it ever takes."""
 _QUIET_HEARTBEATS = 2
+_FAREWELL = 1.0
+"""Seconds that leaving politely may take: the relay may be dead by now."""
 
 
 class StreamEnded(Exception):
@@ -44,6 +47,14 @@ class RawStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if kind is None and self.started is not None and not self.call.done():
+            with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError, TimeoutError):
+                async with asyncio.timeout(_FAREWELL):
+                    await self.finish()
+        await self.die()
+
+    async def die(self) -> None:
+        """End without a word, as a consumer does that was killed."""
         self.call.cancel()
         await self._channel.close()
 

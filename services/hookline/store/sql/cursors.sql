@@ -1,9 +1,36 @@
--- acquire: take every free or expired cursor of a subscription for $3; a new epoch shuts out the last owner
+-- join: say that a relay has consumers; answers who else has, how many shards there are, and how many of them are free
+WITH joined AS (
+    INSERT INTO hookline.members AS m (subscription, owner, alive_until)
+    SELECT $1, $2, clock_timestamp() + $3 FROM hookline.subscriptions WHERE name = $1
+        ON CONFLICT (subscription, owner) DO UPDATE SET alive_until = excluded.alive_until
+    RETURNING (xmax = 0) AS is_new
+),
+others AS (
+    SELECT owner FROM hookline.members WHERE subscription = $1 AND owner <> $2 AND alive_until > clock_timestamp()
+),
+-- Whoever has more than a share now should look at once.
+told AS (
+    SELECT pg_notify('hookline_control', '') FROM joined WHERE is_new AND EXISTS (SELECT FROM others)
+)
+SELECT ARRAY(SELECT owner FROM others) AS members,
+       (SELECT count(*)::integer FROM hookline.cursors WHERE subscription = $1) AS shards,
+       (SELECT count(*)::integer FROM hookline.cursors
+         WHERE subscription = $1 AND lease_until < clock_timestamp()) AS free,
+       (SELECT count(*) FROM told) AS told;
+
+-- leave: stop sharing; members that are long dead go too
+WITH told AS (SELECT pg_notify('hookline_control', ''))
+DELETE FROM hookline.members
+ WHERE subscription = $1 AND (owner = $2 OR alive_until < clock_timestamp() - interval '1 hour')
+   AND EXISTS (SELECT FROM told);
+
+-- acquire: take up to $4 free or expired cursors of a subscription for $3; a new epoch shuts out the last owner
 UPDATE hookline.cursors AS c
    SET owner = $2, epoch = c.epoch + 1, lease_until = clock_timestamp() + $3
   FROM (SELECT shard FROM hookline.cursors
          WHERE subscription = $1 AND lease_until < clock_timestamp()
          ORDER BY shard
+         LIMIT $4
            FOR UPDATE SKIP LOCKED) AS free
  WHERE c.subscription = $1 AND c.shard = free.shard
 RETURNING c.shard, c.epoch, c.position, c.pending;
@@ -23,7 +50,9 @@ UPDATE hookline.cursors AS c
 RETURNING c.shard;
 
 -- release: give up leases, so that another relay need not wait for them to expire
+WITH told AS (SELECT pg_notify('hookline_control', ''))
 UPDATE hookline.cursors AS c
    SET owner = '', lease_until = '-infinity'
   FROM unnest($2::smallint[], $3::bigint[]) AS m (shard, epoch)
- WHERE c.subscription = $1 AND c.shard = m.shard AND c.epoch = m.epoch;
+ WHERE c.subscription = $1 AND c.shard = m.shard AND c.epoch = m.epoch
+   AND EXISTS (SELECT FROM told);

@@ -38,6 +38,21 @@ def not_found(reason: str, message: str) -> RpcError:
     return RpcError(grpc.StatusCode.NOT_FOUND, reason, message)
 
 
+def already_exists(reason: str, message: str) -> RpcError:
+    """What is to be created is there."""
+    return RpcError(grpc.StatusCode.ALREADY_EXISTS, reason, message)
+
+
+def failed_precondition(reason: str, message: str) -> RpcError:
+    """What the request names isn't in a state for it."""
+    return RpcError(grpc.StatusCode.FAILED_PRECONDITION, reason, message)
+
+
+def aborted(reason: str, message: str) -> RpcError:
+    """Somebody else was faster: read again, then try again."""
+    return RpcError(grpc.StatusCode.ABORTED, reason, message)
+
+
 def unavailable(reason: str, message: str) -> RpcError:
     """Not now, or not here: try again."""
     return RpcError(grpc.StatusCode.UNAVAILABLE, reason, message)

@@ -1,0 +1,1 @@
+"""gRPC services for operators and programs: subscriptions, dead letters, replays."""

@@ -1,0 +1,34 @@
+"""The services for operators, as a relay's gRPC server takes them in."""
+
+import asyncio
+
+import grpc
+
+from hookline.admin.dead_letters import DeadLetterService
+from hookline.admin.subscriptions import SubscriptionService
+from hookline.store.session import Session
+from hookline.v1 import dead_letter_pb2, subscription_pb2
+from hookline.v1.dead_letter_pb2_grpc import add_DeadLetterServiceServicer_to_server
+from hookline.v1.subscription_pb2_grpc import add_SubscriptionServiceServicer_to_server
+
+
+class AdminServices:
+    """Each service has a session of its own, so that a long search in one doesn't hold up the others."""
+
+    def __init__(self, dsn: str) -> None:
+        self._subscriptions = Session(dsn, name="admin subscriptions")
+        self._dead_letters = Session(dsn, name="admin dead letters")
+
+    def register(self, server: grpc.aio.Server) -> tuple[str, ...]:
+        """Add the services to a server that hasn't started; answers their full names, for health and reflection."""
+        add_SubscriptionServiceServicer_to_server(SubscriptionService(self._subscriptions), server)
+        add_DeadLetterServiceServicer_to_server(DeadLetterService(self._dead_letters), server)
+        # ReplayService(session) joins here.
+        return (
+            subscription_pb2.DESCRIPTOR.services_by_name["SubscriptionService"].full_name,
+            dead_letter_pb2.DESCRIPTOR.services_by_name["DeadLetterService"].full_name,
+        )
+
+    async def close(self) -> None:
+        """Close the sessions. Stop the server before."""
+        await asyncio.gather(self._subscriptions.close(), self._dead_letters.close())

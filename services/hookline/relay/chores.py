@@ -1,0 +1,34 @@
+"""What has to be done now and then, by any relay: days of the attempts' history, dead letters that are old enough."""
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from hookline.errors import DatabaseUnavailable, StatementRefused
+from hookline.store import attempts, dead_letters
+from hookline.store.session import Session
+
+_log = structlog.get_logger(__name__)
+
+_EVERY = 600.0
+"""Seconds."""
+_AFTER_ERROR = 10.0
+_WITHIN = timedelta(seconds=60)
+
+
+async def run(session: Session) -> None:
+    """Do what is due, until cancelled. Several relays may do it at the same time."""
+    try:
+        while True:
+            pause = _EVERY
+            try:
+                await attempts.ensure_days(session, within=_WITHIN)
+                if expired := await dead_letters.expire(session, within=_WITHIN):
+                    _log.info("dead letters expired", events=expired)
+            except (DatabaseUnavailable, StatementRefused) as error:
+                _log.warning("chores not done", reason=str(error))
+                pause = _AFTER_ERROR
+            await asyncio.sleep(pause)
+    finally:
+        await session.close()

@@ -1,0 +1,252 @@
+"""The deliveries of one subscription that this relay has in memory, and whose turn it is among them."""
+
+from collections.abc import Iterable, Iterator
+
+from hookline.core.subscription import Subscription
+from hookline.core.turns import Arrival, Key, Place
+from hookline.model import LoggedEvent, Shard
+from hookline.relay.delivery import Delivery
+from hookline.relay.ownership import OwnedShard
+from hookline.relay.ready import ReadyQueue
+from hookline.relay.settle import Changes, Settler
+from hookline.store.deliveries import DueDelivery
+from hookline.store.settlements import DeliveryRow, State, Written
+
+_MOST_WAITING = 1_000
+"""Deliveries that may wait here for their turn; more wait as rows, so that one key can't fill the memory."""
+_MOST_WAITING_BYTES = 8 * 1024 * 1024
+
+
+class Inventory:
+    """Takes in what is read, and says what follows when something of it is done, failed or taken back.
+
+    A delivery is here from when it was read until it is settled, becomes a row, or its shard is lost.
+    """
+
+    def __init__(self, subscription: Subscription, ready: ReadyQueue, settler: Settler) -> None:
+        self.subscription = subscription
+        self._ready = ready
+        self._settler = settler
+        self._deliveries: dict[Place, Delivery] = {}
+        self._waiting_bytes = 0
+        self._waiting = 0
+        self._unwritten: set[Place] = set()
+        """Decided on, and not committed: a row that is read now may be out of date."""
+        self._touched: set[Place] = set()
+        """The same, since the last look for rows began."""
+
+    def __repr__(self) -> str:
+        return f"<Inventory {len(self._deliveries)} deliveries, {self._waiting} waiting for their turn>"
+
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    def __iter__(self) -> Iterator[Delivery]:
+        return iter(self._deliveries.values())
+
+    def get(self, shard: OwnedShard, place: Place) -> Delivery | None:
+        """The delivery at a place, under the shard's lease."""
+        delivery = self._deliveries.get(place)
+        return delivery if delivery is not None and delivery.shard is shard else None
+
+    def before_due_is_read(self) -> list[tuple[Shard, Place]]:
+        """Those that have a row: they need not be read again. What is decided from now on is kept in mind."""
+        self._touched = set(self._unwritten)
+        return [(d.event.shard, d.place) for d in self._deliveries.values() if d.has_row]
+
+    def take_new(self, found: Iterable[tuple[OwnedShard, LoggedEvent]]) -> None:
+        """Events from the log."""
+        parked = Changes()
+        for shard, event in found:
+            delivery = Delivery(event, shard, key=self._key(event))
+            if delivery.key is None:
+                self._deliveries[delivery.place] = delivery
+                self._ready.add(delivery)
+                continue
+            room = self._waiting < _MOST_WAITING and self._waiting_bytes < _MOST_WAITING_BYTES
+            arrival = shard.turns.arrive(delivery.key, delivery.place, delivery, room=room)
+            if arrival is Arrival.PARK:
+                parked.rows.append((shard, self.row(delivery, "blocked")))
+            else:
+                self._keep(delivery, arrival)
+        if parked.rows:
+            self._settler.add(parked)
+
+    def take_pending(self, found: Iterable[tuple[OwnedShard, LoggedEvent]]) -> None:
+        """Events that the shard's former owner had read, without a row."""
+        parked = Changes()
+        for shard, event in found:
+            delivery = Delivery(event, shard, key=self._key(event))
+            if not self._take_again(delivery):
+                parked.rows.append((shard, self.row(delivery, "blocked")))
+        if parked.rows:
+            self._settler.add(parked)
+
+    def take_due(self, found: Iterable[tuple[OwnedShard, DueDelivery]]) -> None:
+        """Rows whose time has come."""
+        unsure = Changes()
+        for shard, due in found:
+            key = self._key(due.event)
+            delivery = Delivery(
+                due.event,
+                shard,
+                replay=due.replay,
+                key=key,
+                has_row=True,
+                attempt=due.attempt,
+                first_at=due.first_at,
+                portion=due.portion,
+            )
+            if delivery.place in self._deliveries or delivery.place in self._touched:
+                continue
+            if not self._take_again(delivery) and key is not None and shard.turns.should_ask(key):
+                unsure.turns.append((shard, key))
+        if unsure.turns:
+            self._settler.add(unsure)
+
+    def decided(self, place: Place) -> None:
+        """Something that has a row, or will, is not what its row says any more."""
+        self._unwritten.add(place)
+        self._touched.add(place)
+
+    def written(self, changes: Changes) -> None:
+        """What was decided is committed, or its shard is lost."""
+        self._unwritten.difference_update(delivery.place for delivery in changes.acked)
+        self._unwritten.difference_update(place for _, place in changes.late)
+        self._unwritten.difference_update(row.place for _, row in changes.rows)
+
+    def remove(self, delivery: Delivery) -> None:
+        """It is settled or becomes a row; its turn isn't over by that."""
+        self._forget(delivery)
+        if delivery.key is not None and delivery.shard.turns.withdraw(delivery.key, delivery.place):
+            # An ack of an earlier hand-over came while it waited for its turn.
+            self._count_waiting(delivery, -1)
+
+    def drop(self, delivery: Delivery) -> None:
+        """Forget it: its shard belongs to another relay, or soon will."""
+        self._ready.withdraw(delivery)
+        if self._deliveries.get(delivery.place) is delivery:
+            del self._deliveries[delivery.place]
+            if delivery.key is not None and not delivery.is_active:
+                self._count_waiting(delivery, -1)
+
+    def done(self, delivery: Delivery) -> None:
+        """It is settled for good, and that is durable: its key goes on."""
+        if delivery.key is None or delivery.shard.lost or not delivery.is_active:
+            return
+        self._go(delivery.shard.turns.done(delivery.key))
+        self.ask(delivery.shard, delivery.key)
+
+    def failed(self, delivery: Delivery, changes: Changes) -> None:
+        """It becomes a row that its key waits for: adds what that means for others to `changes`."""
+        if delivery.key is None:
+            return
+        turns = delivery.shard.turns
+        following, behind = turns.failed(delivery.key)
+        for other in behind:
+            self._count_waiting(other, -1)
+            self._forget(other)
+            self.decided(other.place)
+            changes.rows.append((other.shard, self.row(other, "blocked")))
+        self._go(following)
+        if turns.should_ask(delivery.key):
+            changes.turns.append((delivery.shard, delivery.key))
+
+    def handed_out(self, delivery: Delivery) -> None:
+        """It is in a consumer's hands."""
+        if delivery.key is not None:
+            delivery.shard.turns.handed_out(delivery.key)
+
+    def taken_back(self, deliveries: Iterable[Delivery], *, first: bool) -> None:
+        """They are here again, and wait to be handed out before (`first`) or after all others."""
+        back: list[Delivery] = []
+        for delivery in deliveries:
+            instead = delivery.shard.turns.taken_back(delivery.key) if delivery.key is not None else None
+            if instead is None:
+                back.append(delivery)
+            else:
+                delivery.is_active = False
+                self._count_waiting(delivery, 1)
+                self._go(instead)
+        if first:
+            self._ready.add_first(back)
+        else:
+            for delivery in back:
+                self._ready.add(delivery)
+
+    def ask(self, shard: OwnedShard, key: Key) -> None:
+        """Let the key's next row go, if it is time."""
+        if shard.turns.should_ask(key):
+            self._settler.add(Changes(turns=[(shard, key)]))
+
+    def answered(self, shards: dict[Shard, OwnedShard], written: Written) -> None:
+        """The database has said whose turn it is, and which rows went that aren't here."""
+        for (number, key), lowest in written.turns.items():
+            if (shard := shards.get(number)) is not None:
+                shard.turns.answered(key, lowest)
+                if lowest is None:
+                    self.ask(shard, key)
+        for (number, _), key in written.done.items():
+            if key.ordering_key and (shard := shards.get(number)) is not None:
+                self.ask(shard, key)
+
+    def row(
+        self, delivery: Delivery, state: State, *, portion: int | None = None, reason: str = ""
+    ) -> DeliveryRow:
+        """A delivery as a row that isn't the end of an attempt."""
+        return DeliveryRow(
+            shard=delivery.event.shard,
+            place=delivery.place,
+            event_id=delivery.event.event_id,
+            key=delivery.key,
+            source=delivery.event.source,
+            state=state,
+            attempt=delivery.attempt,
+            first_at=delivery.first_at,
+            portion=delivery.portion if portion is None else portion,
+            reason=reason,
+        )
+
+    def _forget(self, delivery: Delivery) -> None:
+        delivery.settled = True
+        self._deliveries.pop(delivery.place, None)
+        self._ready.withdraw(delivery)
+
+    def _key(self, event: LoggedEvent) -> Key | None:
+        if not self.subscription.is_ordered or not event.ordering_key:
+            return None
+        return Key(event.source, event.ordering_key)
+
+    def _take_again(self, delivery: Delivery) -> bool:
+        """Take in something that was known before; False if it has to wait as a row."""
+        if delivery.key is None:
+            self._keep(delivery, Arrival.GO)
+            return True
+        arrival, displaced = delivery.shard.turns.arrive_again(delivery.key, delivery.place, delivery)
+        if arrival is Arrival.LATER:
+            return False
+        if displaced is not None:
+            self._ready.withdraw(displaced)
+            displaced.is_active = False
+            self._count_waiting(displaced, 1)
+        self._keep(delivery, arrival)
+        return True
+
+    def _keep(self, delivery: Delivery, arrival: Arrival) -> None:
+        self._deliveries[delivery.place] = delivery
+        if arrival is Arrival.GO:
+            self._ready.add(delivery)
+        else:
+            delivery.is_active = False
+            self._count_waiting(delivery, 1)
+
+    def _go(self, delivery: Delivery | None) -> None:
+        """Its turn has come."""
+        if delivery is not None:
+            delivery.is_active = True
+            self._count_waiting(delivery, -1)
+            self._ready.add(delivery)
+
+    def _count_waiting(self, delivery: Delivery, change: int) -> None:
+        self._waiting += change
+        self._waiting_bytes += change * delivery.size
