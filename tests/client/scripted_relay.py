@@ -119,6 +119,8 @@ class ScriptedStream:
                 self.heard.notify_all()
             if request.HasField("settlements"):
                 await self._hear(request.settlements.sequence, request.settlements.settlements)
+        # A consumer that hung up looks the same so far, but there is nobody to write to.
+        await self._write(pb.SubscribeResponse(heartbeat=pb.Heartbeat()))
         async with self.heard:
             self.is_half_closed = True
             self.heard.notify_all()

@@ -81,7 +81,9 @@ async def test_it_returns_only_when_all_is_confirmed(scripted: ScriptedRelay, tm
         await stream.until(lambda: stream.windows == [0])
         (tmp_path / "a").touch()
         await stream.until_verdicts(("ack", "a"))
-        assert not stream.is_half_closed
+        await stream.deliver(message("late"))
+        await stream.until_verdicts(("ack", "a"), ("release", "late"))
+        assert not stream.is_half_closed, "it is still there to hear"
         await stream.confirm()
         assert await line(running) == "returned"
 

@@ -40,6 +40,14 @@ async def test_what_runs_and_what_waits_is_extended_again_and_again_before_its_d
         assert stream.extensions().count("runs") == extended, "what is settled is left alone"
 
 
+async def test_the_first_extension_comes_when_more_than_half_of_the_time_is_left() -> None:
+    async with ScriptedRelay(ack_deadline=timedelta(seconds=3)) as relay, serving(relay, Service()) as served:
+        stream, begun = served[0], asyncio.get_running_loop().time()
+        await stream.deliver(message("a"))
+        await stream.until(lambda: stream.extensions() == ["a"])
+        assert asyncio.get_running_loop().time() - begun < 1.5
+
+
 async def test_all_that_is_due_is_extended_in_one_message(impatient: ScriptedRelay) -> None:
     impatient.confirms = False
     service = Service()

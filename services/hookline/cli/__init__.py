@@ -8,6 +8,7 @@ import hookline
 from hookline.cli.dead import dead_app
 from hookline.cli.demo import demo
 from hookline.cli.relay_call import RelayUnreachable
+from hookline.cli.replays import replays_app
 from hookline.cli.send import send_app
 from hookline.cli.serve import edge, migrate, relay, run
 from hookline.cli.subscriptions import subscriptions_app
@@ -29,6 +30,7 @@ app.add_typer(send_app)
 app.command()(tail)
 app.add_typer(subscriptions_app)
 app.add_typer(dead_app)
+app.add_typer(replays_app)
 app.command()(demo)
 
 

@@ -45,7 +45,8 @@ class Expression:
     """A condition over `source`, `type`, `ordering_key`, `headers` and `body`.
 
     `headers` maps each name, in lower case, to its first value. `body` is the parsed JSON, null if it isn't JSON.
-    Asking for a key that isn't there, or comparing what can't be compared, is an error and not false.
+    Asking for a key that isn't there, or comparing what can't be compared, is an error and not false. `size` of a text
+    counts its bytes in UTF-8, which is the library's way.
 
     Raises:
         ValueError: The text isn't such an expression; says where and why.

@@ -30,7 +30,7 @@ _QUIET_SPACING = 0.002
 _BUSY_SPACING = 0.010
 """Seconds between two looks at the log near its head: events of that time share one."""
 _BUSY_EVENTS = 10
-"""A look costs the same whether it finds one event or a hundred: where it finds this many, the next may wait for more."""
+"""A look costs the same whether it finds one event or a hundred: after one that finds this many, the next may wait."""
 _AFTER_ERROR = 0.2
 """Seconds until the log is looked at again after an error."""
 _NOTHING_DUE = timedelta(seconds=1)
@@ -45,11 +45,11 @@ class Arrivals:
         self,
         session: Session,
         subscription: Subscription,
+        *,
         ownership: Ownership,
         inventory: Inventory,
         ready: ReadyQueue,
         settler: Settler,
-        *,
         poll: timedelta,
     ) -> None:
         self._session = session
@@ -193,7 +193,9 @@ class Arrivals:
     def _let_go(self) -> None:
         """Let keys go on whose last owner stopped in between; what it had in its hands comes first."""
         turnless, self._turnless = self._turnless, []
-        if turns := [(shard, key) for shard, key in turnless if not shard.lost and shard.turns.should_ask(key)]:
+        if turns := [
+            (shard, key) for shard, key in turnless if not shard.lost and shard.turns.should_ask(key)
+        ]:
             self._settler.add(Changes(turns=turns))
 
     async def _read_due(self, shards: list[OwnedShard]) -> int:

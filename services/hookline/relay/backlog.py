@@ -1,6 +1,7 @@
 """How far behind a subscription is, measured now and then for the consumers' heartbeats."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 from hookline.errors import DatabaseUnavailable, StatementRefused
@@ -27,8 +28,7 @@ class Backlog:
     async def run(self) -> None:
         """Count until cancelled."""
         while True:
-            try:
+            # An old number is better than none, and those who need the database complain.
+            with contextlib.suppress(DatabaseUnavailable, StatementRefused):
                 self.events = await backlog(self._session, self._subscription, within=_WITHIN)
-            except (DatabaseUnavailable, StatementRefused):
-                pass  # an old number is better than none, and those who need the database complain
             await asyncio.sleep(self._every)

@@ -1,4 +1,7 @@
-"""What has to be done now and then, by any relay: days of the attempts' history, dead letters that are old enough."""
+"""What any relay does now and then.
+
+Days for the attempts' history, dead letters that are old enough, subscriptions whose deletion was interrupted.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -6,7 +9,7 @@ from datetime import timedelta
 import structlog
 
 from hookline.errors import DatabaseUnavailable, StatementRefused
-from hookline.store import attempts, dead_letters
+from hookline.store import attempts, dead_letters, subscription_changes
 from hookline.store.session import Session
 
 _log = structlog.get_logger(__name__)
@@ -24,6 +27,7 @@ async def run(session: Session) -> None:
             pause = _EVERY
             try:
                 await attempts.ensure_days(session, within=_WITHIN)
+                await subscription_changes.finish_deletions(session, within=_WITHIN)
                 if expired := await dead_letters.expire(session, within=_WITHIN):
                     _log.info("dead letters expired", events=expired)
             except (DatabaseUnavailable, StatementRefused) as error:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from hookline.relay.ownership import OwnedShard
 
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
 @dataclass(slots=True, eq=False)
 class Delivery:
     """It waits (no holder), or it is out (leased to a holder until its deadline), or it is settled."""
@@ -36,7 +39,7 @@ class Delivery:
     """Whose window it counts against."""
     hand_over: int = 0
     """Names the hand-over under way, or the last one."""
-    handed_at: datetime = datetime.min.replace(tzinfo=UTC)
+    handed_at: datetime = _NEVER
     """When it was handed out."""
     deadline: float = 0.0
     """Loop time at which the lease ends, while it is out."""

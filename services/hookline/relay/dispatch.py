@@ -3,23 +3,22 @@
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
-from hookline.core.quarantine import next_portion
 from hookline.core.subscription import Subscription
 from hookline.model import LoggedEvent, Shard
 from hookline.relay.arrivals import Arrivals
 from hookline.relay.backlog import Backlog
 from hookline.relay.delivery import Delivery
+from hookline.relay.failures import Failures, attempt
 from hookline.relay.find import Foreign, Gone, Undecided
 from hookline.relay.forward import Forwarder
 from hookline.relay.holder import Holder
 from hookline.relay.inventory import Inventory
+from hookline.relay.leases import Leases
 from hookline.relay.ownership import OwnedShard, Ownership
 from hookline.relay.ready import ReadyQueue
 from hookline.relay.received import ReceivedSettlements
@@ -27,7 +26,7 @@ from hookline.relay.settle import Changes, Settler
 from hookline.relay.token import Token, TokenCodec
 from hookline.relay.trace import DeliveryTraces
 from hookline.store.session import Session
-from hookline.store.settlements import Attempt, AttemptOutcome, DeliveryRow, Written
+from hookline.store.settlements import AttemptOutcome, Written
 
 if TYPE_CHECKING:
     from hookline.v1 import delivery_pb2 as pb
@@ -81,21 +80,26 @@ class Dispatcher:
         self._ready = ReadyQueue()
         self._inventory = Inventory(subscription, self._ready, self._settler)
         self._arrivals = Arrivals(
-            read, subscription, self._ownership, self._inventory, self._ready, self._settler, poll=poll
+            read,
+            subscription,
+            ownership=self._ownership,
+            inventory=self._inventory,
+            ready=self._ready,
+            settler=self._settler,
+            poll=poll,
         )
-        self._arrivals.on_arrival = self._hand_out
         self._backlog = Backlog(lease_session, subscription.name, every=heartbeat)
-        self._holders: list[Holder] = []
-        self._hand_overs = count(1)
-        self._draining = False
+        self._leases = Leases(self._inventory, self._ready, self._arrivals, traces)
+        self._failures = Failures(self._inventory, self._leases, self._arrivals, self._settler)
+        self._arrivals.on_arrival = self._leases.hand_out
         self.failed = False
         """A loop ended that never should: this object serves nobody any more."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._returned = asyncio.Event()
-        """Something that was out is not any more."""
 
     def __repr__(self) -> str:
-        return f"<Dispatcher {self.subscription.name} holders={len(self._holders)} {self._inventory!r}>"
+        return (
+            f"<Dispatcher {self.subscription.name} holders={len(self._leases.holders)} {self._inventory!r}>"
+        )
 
     def start(self) -> None:
         """Begin to acquire shards and to read."""
@@ -136,30 +140,28 @@ class Dispatcher:
 
     def join(self, holder: Holder) -> None:
         """Let a consumer take part."""
-        self._holders.append(holder)
-        self._arrivals.is_wanted = True
+        self._leases.join(holder)
         self.changed()
 
     def leave(self, holder: Holder) -> None:
         """Take back what a consumer holds, as if it had never been handed out. Leaving twice is leaving once."""
-        if self._part(holder):
-            self.release(self._held_by(holder), reason="stream closed", first=True)
+        if self._leases.part(holder):
+            self.release(self._leases.held_by(holder), reason="stream closed", first=True)
             self.changed()
 
     def lose(self, holder: Holder, reason: str) -> None:
         """A consumer is gone without a word: what it held may have killed it."""
-        if self._part(holder):
-            self.suspect(self._held_by(holder), reason)
+        if self._leases.part(holder):
+            self.suspect(self._leases.held_by(holder), reason)
             self.changed()
 
     def drain(self) -> None:
         """Hand out nothing more; settlements are still taken."""
-        self._draining = True
-        self._arrivals.is_wanted = False
+        self._leases.drain()
 
     def changed(self) -> None:
         """Look again at what can be read and handed out: something was committed, settled, or asked for."""
-        self._hand_out()
+        self._leases.hand_out()
         self._arrivals.wake()
 
     def wake(self) -> None:
@@ -194,14 +196,17 @@ class Dispatcher:
             return named, Undecided.SHARD_NOT_OURS
         if named.epoch > shard.epoch:
             return named, Foreign.STALE
+        return named, self._find_in(shard, named)
+
+    def _find_in(self, shard: OwnedShard, named: Token) -> "Delivery | Gone | Undecided | Foreign":
         delivery = self._inventory.get(shard, named.place)
         if delivery is not None:
-            return named, delivery if named.names(delivery) else Foreign.STALE
+            return delivery if named.names(delivery) else Foreign.STALE
         if named.replay or shard.progress.is_settled(named.seq):
-            return named, Gone(shard, named.place)
+            return Gone(shard, named.place)
         if named.epoch < shard.epoch or shard.progress.is_unsettled(named.seq):
-            return named, Undecided.NOT_READ_YET
-        return named, Foreign.STALE
+            return Undecided.NOT_READ_YET
+        return Foreign.STALE
 
     async def settle(
         self, settlements: "Sequence[pb.Settlement]", *, forwarding: bool = True
@@ -224,62 +229,27 @@ class Dispatcher:
             self._inventory.remove(delivery)
             if delivery.has_row:
                 self._inventory.decided(delivery.place)
-                changes.attempts.append(_attempt(delivery, "acked", ""))
+                changes.attempts.append(attempt(delivery, "acked", ""))
         for _, place in changes.late:
             self._inventory.decided(place)
         changes.committed = asyncio.get_running_loop().create_future()
         self._settler.add(changes)
-        self._hand_out()
+        self._leases.hand_out()
         return await changes.committed
 
     def release(
         self, deliveries: Iterable[Delivery], *, reason: str = "released", first: bool = False
     ) -> None:
         """Take deliveries back as if they had never been handed out; they wait before all others, or after."""
-        back = [delivery for delivery in deliveries if self._end_hand_over(delivery, reason)]
-        for delivery in back:
-            delivery.attempt -= 1
-        self._wait_again(back, first=first)
-        self._hand_out()
+        self._leases.release(deliveries, reason=reason, first=first)
 
     def suspect(self, deliveries: Iterable[Delivery], reason: str) -> None:
-        """One of these killed its consumer, perhaps: one alone failed; several are handed out in smaller portions.
-
-        That is written down, because the next consumer may connect to another relay.
-        """
-        held = [delivery for delivery in deliveries if not delivery.settled and not delivery.shard.lost]
-        if len(held) == 1:
-            held[0].portion = 1
-            self.fail(held, "lost", reason)
-            return
-        portion = next_portion(len(held))
-        changes = Changes()
-        for delivery in held:
-            self._end_hand_over(delivery, reason)
-            delivery.attempt -= 1
-            delivery.portion = min(portion, delivery.portion or portion)
-            delivery.has_row = True
-            changes.rows.append((delivery.shard, self._inventory.row(delivery, "waiting", reason=reason)))
-        if held:
-            _log.warning(
-                "consumer lost with deliveries in hand",
-                subscription=self.subscription.name,
-                events=len(held),
-                portion=portion,
-            )
-            self._settler.add(changes)
-            self._wait_again(held, first=True)
-        self._hand_out()
+        """One of these killed its consumer, perhaps: one alone failed; several are handed out in smaller portions."""
+        self._failures.suspect(deliveries, reason)
 
     def fail(self, deliveries: Iterable[Delivery], outcome: AttemptOutcome, reason: str) -> None:
         """These attempts failed: the retry policy says what becomes of the deliveries."""
-        changes = Changes()
-        for delivery in deliveries:
-            if not delivery.settled and not delivery.shard.lost:
-                self.fail_in(changes, delivery, outcome, reason)
-        if changes.rows:
-            self._settler.add(changes)
-        self._hand_out()
+        self._failures.fail(deliveries, outcome, reason)
 
     def fail_in(
         self,
@@ -290,119 +260,29 @@ class Dispatcher:
         *,
         asked: timedelta | None = None,
     ) -> None:
-        """One attempt failed: add to `changes` what that means."""
-        now = datetime.now(UTC)
-        first_at = delivery.first_at or delivery.handed_at
-        delay = None
-        if outcome != "rejected":
-            delay = self.subscription.retry.next_delay(
-                attempt=delivery.attempt, age=max(now - first_at, timedelta(0)), asked=asked
-            )
-        changes.attempts.append(_attempt(delivery, outcome, reason))
-        self._end_hand_over(delivery, reason)
-        delivery.first_at = first_at
-        if outcome == "retried":
-            delivery.portion = 0  # whoever judges it is alive
-        row = self._inventory.row(delivery, "waiting", reason=reason)
-        self._inventory.remove(delivery)
-        self._inventory.decided(delivery.place)
-        if delay is not None:
-            changes.rows.append((delivery.shard, replace(row, delay=delay)))
-            self._inventory.failed(delivery, changes)
-            self._arrivals.look_for_due(after=delay)
-        else:
-            self._bury(changes, delivery, row)
+        """One attempt failed: add to `changes` what that means. `asked` is the delay that the consumer asked for."""
+        self._failures.fail_in(changes, delivery, outcome, reason, asked=asked)
 
     def extend(self, delivery: Delivery, lease: timedelta | None) -> None:
         """Move an ack deadline: from now on, by default as long as at first."""
-        seconds = (lease if lease is not None else self.subscription.ack_deadline).total_seconds()
-        delivery.deadline = asyncio.get_running_loop().time() + seconds
+        self._leases.extend(delivery, lease)
 
     def oldest_unsettled(self) -> LoggedEvent | None:
         """The event received longest ago of those that were read and aren't settled."""
         return min((d.event for d in self._inventory), key=lambda event: event.received_at, default=None)
 
-    def _bury(self, changes: Changes, delivery: Delivery, row: DeliveryRow) -> None:
-        _log.warning(
-            "dead letter",
-            subscription=self.subscription.name,
-            event_id=str(delivery.event.event_id),
-            attempts=delivery.attempt,
-        )
-        changes.rows.append((delivery.shard, replace(row, state="dead")))
-        if self.subscription.after_dead_letter == "block":
-            self._inventory.failed(delivery, changes)
-        else:
-            changes.dead.append(delivery)
-
-    def _hand_out(self) -> None:
-        """Lease what waits to the holders with the most room, in small portions."""
-        if self._draining or self.subscription.paused:
-            return
-        now = asyncio.get_running_loop().time()
-        while (handed := self._ready.next_portion(self._holders, now)) is not None:
-            holder, portion = handed
-            handed_at = datetime.now(UTC)
-            for delivery in portion:
-                delivery.hand_over = next(self._hand_overs) & 0xFFFF_FFFF
-                delivery.attempt += 1
-                delivery.shard.out += 1
-                delivery.handed_at = handed_at
-                delivery.deadline = now + self.subscription.ack_deadline.total_seconds()
-                self._inventory.handed_out(delivery)
-                if self.traces.is_recording:
-                    self.traces.handed_out(delivery, holder.consumer)
-            holder.send(portion)
-        self._arrivals.handed_out()
-
-    def _part(self, holder: Holder) -> bool:
-        if holder not in self._holders:
-            return False
-        self._holders.remove(holder)
-        self._ready.forget(holder)
-        self._arrivals.is_wanted = bool(self._holders) and not self._draining
-        return True
-
-    def _held_by(self, holder: Holder) -> list[Delivery]:
-        return [delivery for delivery in self._inventory if delivery.holder is holder]
-
-    def _end_hand_over(self, delivery: Delivery, reason: str) -> bool:
-        """It is out no longer, and not settled; False if it wasn't out, or its shard is another relay's."""
-        if delivery.holder is None or delivery.settled or delivery.shard.lost:
-            return False
-        self.traces.released(delivery, reason)
-        self._give_back(delivery)
-        return True
-
-    def _wait_again(self, deliveries: list[Delivery], *, first: bool) -> None:
-        staying = []
-        for delivery in deliveries:
-            if delivery.shard.leaving:
-                self._inventory.drop(delivery)
-            else:
-                staying.append(delivery)
-        self._inventory.taken_back(staying, first=first)
-
-    def _give_back(self, delivery: Delivery) -> None:
-        """End what a delivery takes of a window."""
-        if delivery.holder is not None:
-            delivery.holder.give_back(delivery.size)
-            delivery.holder = None
-            delivery.shard.out -= 1
-            self._returned.set()
-
     def _on_committed(self, taken: list[Changes], written: Written) -> None:
         for changes in taken:
             self._inventory.written(changes)
             for delivery in changes.acked:
-                self._give_back(delivery)
+                self._leases.give_back(delivery)
                 self._inventory.done(delivery)
             for delivery in changes.dead:
                 self._inventory.done(delivery)
         if written.turns or written.done:
             self._inventory.answered(self._ownership.shards, written)
             self._arrivals.look_for_due()
-        self._hand_out()
+        self._leases.hand_out()
 
     def _on_acquired(self, shards: list[OwnedShard]) -> None:
         self._arrivals.prepare(shards)
@@ -412,7 +292,7 @@ class Dispatcher:
         lost = set(shards)
         for delivery in [delivery for delivery in self._inventory if delivery.shard in lost]:
             self.traces.released(delivery, "lease lost")
-            self._give_back(delivery)
+            self._leases.give_back(delivery)
             self._inventory.drop(delivery)
         self.changed()
 
@@ -425,10 +305,12 @@ class Dispatcher:
     async def _give_up(self, shards: list[OwnedShard]) -> None:
         """Leave shards to other relays as soon as nothing of them is out."""
         try:
-            async with asyncio.timeout(min(self.subscription.ack_deadline, _LONGEST_FAREWELL).total_seconds()):
+            async with asyncio.timeout(
+                min(self.subscription.ack_deadline, _LONGEST_FAREWELL).total_seconds()
+            ):
                 while any(shard.out for shard in shards):
-                    self._returned.clear()
-                    await self._returned.wait()
+                    self._leases.returned.clear()
+                    await self._leases.returned.wait()
         except TimeoutError:
             pass  # they are handed out again by the next owner; acks of ours are forwarded to it
         await self.commit(Changes())
@@ -466,19 +348,5 @@ class Dispatcher:
             subscription=self.subscription.name,
             exc_info=task.exception(),
         )
-        for holder in self._holders:
+        for holder in self._leases.holders:
             holder.abort("internal error: this relay stopped serving the subscription")
-
-
-def _attempt(delivery: Delivery, outcome: AttemptOutcome, reason: str) -> Attempt:
-    """The attempt that ends now."""
-    return Attempt(
-        shard=delivery.event.shard,
-        place=delivery.place,
-        number=delivery.attempt,
-        outcome=outcome,
-        consumer=delivery.holder.consumer if delivery.holder is not None else "",
-        reason=reason,
-        started_at=delivery.handed_at,
-        ended_at=datetime.now(UTC),
-    )

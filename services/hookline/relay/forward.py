@@ -87,9 +87,7 @@ class Forwarder:
             hints = self._hints
             late = asyncio.get_running_loop().time() >= end
             places = [(shard, number) for number, shard in waiting.items()]
-            found = await forwarded.collect(
-                self._asking, subscription, places, give_up=late, within=_WITHIN
-            )
+            found = await forwarded.collect(self._asking, subscription, places, give_up=late, within=_WITHIN)
             answers.update(found)
             waiting = {number: shard for number, shard in waiting.items() if number not in found}
             if late:
@@ -148,7 +146,9 @@ class Forwarder:
             ]
             failures = {
                 failure.token: failure.reason
-                for failure in await dispatcher.settle([settlement for _, settlement in ours], forwarding=False)
+                for failure in await dispatcher.settle(
+                    [settlement for _, settlement in ours], forwarding=False
+                )
             }
             still_owned = set(dispatcher.shards)
             answers = [

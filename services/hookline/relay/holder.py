@@ -46,6 +46,10 @@ class Holder:
         """Wait until it holds nothing."""
         await self._emptied.wait()
 
+    async def gone(self) -> None:
+        """Wait until a relay that stops need not wait for it."""
+        await self.emptied()
+
     def drain(self, grace: timedelta) -> None:
         """Tell it that the relay is about to stop."""
         raise NotImplementedError

@@ -27,8 +27,8 @@ _SHORTEST_PULL = timedelta(milliseconds=250)
 """So that the first call after a while finds out whether anything is ready."""
 _LONGEST_PULL = timedelta(seconds=60)
 _DEATH_SHOWS_WITHIN = 0.1
-"""Seconds. When a consumer dies, grpcio first reports the end of its messages, as if it had closed its side, and cancels
-the call a moment later (seen: 0.4 ms)."""
+"""Seconds. When a consumer dies, grpcio first reports the end of its messages, as if it had closed its side, and
+cancels the call a moment later (seen: 0.4 ms)."""
 
 
 class DeliveryService(DeliveryServiceServicer):

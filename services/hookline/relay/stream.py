@@ -46,11 +46,17 @@ class Stream(Holder):
         """What waits to be written, in order; once, however often it was taken back and leased again."""
         self._others: list[SubscribeResponse] = []
         self._wake = asyncio.Event()
+        self.closed = asyncio.Event()
+        """The call has ended."""
 
     def send(self, deliveries: list[Delivery]) -> None:
         """Lease deliveries to this consumer."""
         self._deliveries.update(dict.fromkeys(deliveries))
         self._wake.set()
+
+    async def gone(self) -> None:
+        """Wait until the call has ended: what was settled is confirmed by then."""
+        await self.closed.wait()
 
     def confirm(self, sequence: int, failures: list[SettlementFailure]) -> None:
         """Answer a SettlementBatch."""

@@ -35,8 +35,6 @@ _LINGER = 2.0
 that the acks it still owes count."""
 _LINGER_BETWEEN_CALLS = 30.0
 """The same for consumers that pull: they are away most of the time."""
-_DRAIN_LOOK = 0.02
-"""Seconds between looks at who still holds something, while the relay stops."""
 _LOOK = 1.0
 """Seconds between looks at what operators changed, without a hint."""
 
@@ -92,11 +90,15 @@ class Subscribers:
         async with self._use(name, linger=_LINGER) as served:
             if served.dispatcher.subscription.push is not None:
                 raise unavailable(
-                    "PUSH_SUBSCRIPTION", f"subscription {name!r} is pushed to its consumer; nobody can connect to it"
+                    "PUSH_SUBSCRIPTION",
+                    f"subscription {name!r} is pushed to its consumer; nobody can connect to it",
                 )
             stream = Stream(consumer, limit, served.dispatcher.tokens)
             with self._held(served, stream):
-                yield served.dispatcher, stream
+                try:
+                    yield served.dispatcher, stream
+                finally:
+                    stream.closed.set()
 
     @asynccontextmanager
     async def dispatcher(self, name: str) -> AsyncIterator[Dispatcher]:
@@ -147,8 +149,7 @@ class Subscribers:
                 holder.drain(grace)
         try:
             async with asyncio.timeout(grace.total_seconds()):
-                while any(self._waits_for(holder) for s in self._served.values() for holder in s.holders):
-                    await asyncio.sleep(_DRAIN_LOOK)
+                await asyncio.gather(*(holder.gone() for s in self._served.values() for holder in s.holders))
         except TimeoutError:
             for served in self._served.values():
                 for holder in served.holders:
@@ -296,10 +297,6 @@ class Subscribers:
         if served.push is not None:
             await served.push.stop()
         await served.dispatcher.stop()
-
-    def _waits_for(self, holder: Holder) -> bool:
-        """Whether a drain waits for it: a stream until it is gone, others until they hold nothing."""
-        return isinstance(holder, Stream) or holder.window.events > 0
 
     def _spawn(self, job: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(job)

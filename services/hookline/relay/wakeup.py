@@ -45,7 +45,7 @@ class Wakeup:
                 if not self._session.is_open:
                     try:
                         await self._session.listen(COMMITS, self._on_commit)
-                        await self._session.listen(CONTROL, lambda: self.on_control())
+                        await self._session.listen(CONTROL, self.on_control)
                         # What was said while nobody listened.
                         self.on_control()
                     except DatabaseUnavailable as error:

@@ -50,9 +50,7 @@ async def acquire(
     return taken, members, total
 
 
-async def leave(
-    session: Session, subscription: SubscriptionName, *, owner: str, within: timedelta
-) -> None:
+async def leave(session: Session, subscription: SubscriptionName, *, owner: str, within: timedelta) -> None:
     """Share the subscription's shards no longer."""
     await session.fetch(_SQL["leave"], subscription, owner, within=within)
 

@@ -45,9 +45,7 @@ async def take(
     ]
 
 
-async def answer(
-    session: Session, answers: Sequence[tuple[Forwarded, int]], *, within: timedelta
-) -> None:
+async def answer(session: Session, answers: Sequence[tuple[Forwarded, int]], *, within: timedelta) -> None:
     """Say what became of settlements: 0, or the reason why one had no effect."""
     await session.fetch(
         _SQL["answer"],
