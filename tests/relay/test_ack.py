@@ -1,23 +1,20 @@
+from datetime import timedelta
+from uuid import uuid4
+
 import pytest
 
-from hookline.model import Seq, SubscriptionName
-from hookline.relay.token import TokenCodec
 from hookline.v1 import delivery_pb2 as pb
 from path.rig.database import cursors, locked_cursors, until_waiting_for_lock
 from path.rig.events import append, append_many, event
 from path.rig.relay import Relay
-from path.rig.stream import RawStream, ids
+from path.rig.stream import RawStream, ids, reasons
+from path.rig.tokens import forged, known
 
 Reason = pb.SettlementFailureReason
 INVALID = Reason.SETTLEMENT_FAILURE_REASON_INVALID_TOKEN
 STALE = Reason.SETTLEMENT_FAILURE_REASON_STALE_TOKEN
 SETTLED = Reason.SETTLEMENT_FAILURE_REASON_ALREADY_SETTLED
 NO_VERDICT = Reason.SETTLEMENT_FAILURE_REASON_NO_VERDICT
-
-
-def reasons(confirmation: pb.SettlementConfirmation) -> dict[bytes, int]:
-    assert all(failure.detail for failure in confirmation.failures)
-    return {failure.token: failure.reason for failure in confirmation.failures}
 
 
 async def test_an_ack_is_confirmed_only_after_its_commit(relay: Relay, database: str) -> None:
@@ -80,7 +77,7 @@ async def test_the_same_token_twice_in_one_batch_is_one_settlement(relay: Relay,
         assert relay.dispatcher()._holders[0].window.events == 0
 
 
-@pytest.mark.parametrize("token", [b"", b"x", bytes(29), b"\xff" * 29, b"y" * 4096])
+@pytest.mark.parametrize("token", [b"", b"x", bytes(39), b"\xff" * 39, b"y" * 4096])
 async def test_a_token_that_is_none_fails_alone_and_the_stream_lives_on(
     relay: Relay, database: str, token: bytes
 ) -> None:
@@ -141,14 +138,14 @@ async def test_a_token_of_a_lease_that_this_relay_never_had_is_stale(relay: Rela
     async with RawStream(relay.target) as stream:
         await stream.start()
         [delivery] = await stream.deliveries(1)
-        codec = TokenCodec(SubscriptionName("all"))
-        named = codec.decode(delivery.token)
-        assert named is not None
-        ahead = codec.encode(named.shard, named.epoch + 1, named.seq, 1)
-        unread = codec.encode(named.shard, named.epoch, Seq(named.seq + 1), 1)
-        settlements = [pb.Settlement(token=token, ack=pb.Ack()) for token in (ahead, unread)]
+        ahead = forged(relay, delivery.event_id, epoch=1)
+        seq = known(relay, delivery.event_id).event.seq
+        unread = forged(relay, delivery.event_id, event={"seq": seq + 1})
+        # As after the database was restored: another event has the place now.
+        other = forged(relay, delivery.event_id, event={"event_id": uuid4()})
+        settlements = [pb.Settlement(token=token, ack=pb.Ack()) for token in (ahead, unread, other)]
         confirmation = await stream.confirmation(await stream.settle(settlements))
-        assert reasons(confirmation) == {ahead: STALE, unread: STALE}
+        assert reasons(confirmation) == {ahead: STALE, unread: STALE, other: STALE}
         assert not (await stream.ack(delivery)).failures
 
 
@@ -165,11 +162,10 @@ async def test_the_next_relay_does_not_say_that_a_settled_event_will_come_again(
         assert reasons(await stream.ack(settled)) == {settled.token: SETTLED}
 
 
-async def test_already_settled_is_not_said_of_an_ack_that_another_relay_made_void(
-    relay: Relay, database: str
-) -> None:
+async def test_already_settled_is_not_said_of_an_ack_that_another_relay_made_void(database: str) -> None:
+    """Both are passed on to the new owner; as that one never answers, they are stale."""
     await append_many(database, 1)
-    async with RawStream(relay.target) as stream:
+    async with Relay(database, lease=timedelta(seconds=1)) as relay, RawStream(relay.target) as stream:
         await stream.start()
         [delivery] = await stream.deliveries(1)
         async with locked_cursors(database) as connection:

@@ -91,4 +91,4 @@ async def test_a_dispatcher_ends_with_its_last_consumer_and_frees_its_shards(
         return all(row["owner"] == "" for row in (await cursors(database)).values())
 
     await until(free, "the leases are given up")
-    assert not relay.subscribers._dispatchers
+    assert not relay.subscribers._served

@@ -115,7 +115,7 @@ async def test_what_waits_is_handed_out_once_leases_that_ran_out_are_renewed(dat
     async with Relay(database, lease=timedelta(seconds=1)) as relay, RawStream(relay.target) as stream:
         await stream.start(events=0)
         dispatcher = relay.dispatcher()
-        await until(lambda: not dispatcher._has_room(), "the relay has read ahead")
+        await until(lambda: not dispatcher._arrivals._has_room(), "the relay has read ahead")
         async with locked_cursors(database):
             shards = dispatcher._ownership.shards.values()
 

@@ -24,6 +24,14 @@ SELECT (SELECT array_agg(c.oid::text || c.relchecks || c.relhastriggers ORDER BY
     || (SELECT coalesce(array_agg(setconfig::text), '{}') FROM pg_db_role_setting
          WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))::text
 """
+_EMPTY = """
+DO $$ BEGIN
+    EXECUTE (SELECT 'TRUNCATE ' || string_agg(oid::regclass::text, ', ') FROM pg_class
+              WHERE relnamespace = 'hookline'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+                AND relname NOT IN ('migrations', 'installation'));
+END $$;
+ALTER SEQUENCE hookline.outbox_seq RESTART
+"""
 _spare: dict[str, tuple[str, str]] = {}
 """By server: the name and shape of a database that waits for its next test."""
 
@@ -66,9 +74,6 @@ async def _shape(url: str) -> str:
 async def _empty(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(
-            "TRUNCATE hookline.events, hookline.outbox, hookline.cursors, hookline.subscriptions;"
-            "ALTER SEQUENCE hookline.outbox_seq RESTART"
-        )
+        await connection.execute(_EMPTY)
     finally:
         await connection.close()

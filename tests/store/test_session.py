@@ -149,7 +149,7 @@ async def test_listening_hears_and_closing_is_polite(
     new_session: Callable[..., Session], foreign: Any
 ) -> None:
     listener, heard = new_session("listener"), asyncio.Event()
-    await listener.listen("hookline", heard.set)
+    await listener.listen("hookline", lambda _: heard.set())
     await foreign.execute("NOTIFY hookline")
     async with asyncio.timeout(WITHIN.total_seconds()):
         await heard.wait()

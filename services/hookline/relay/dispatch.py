@@ -168,9 +168,12 @@ class Dispatcher:
         """Something may have been committed."""
         self._arrivals.wake()
 
-    def nudge(self) -> None:
-        """An operator or another relay may have changed something: rows, or who shares the shards."""
+    def members_changed(self) -> None:
+        """Another relay came, left, or gave up shards."""
         self._ownership.nudge()
+
+    def rows_changed(self) -> None:
+        """An operator or a replay may have written rows."""
         self._arrivals.look_for_due()
 
     @property

@@ -83,7 +83,8 @@ class Failures:
                 attempt=delivery.attempt, age=max(now - first_at, timedelta(0)), asked=asked
             )
         changes.attempts.append(attempt(delivery, outcome, reason))
-        self._leases.end(delivery, reason)
+        # The reason is the consumer's text: not for spans.
+        self._leases.end(delivery, outcome)
         delivery.first_at = first_at
         if outcome == "retried":
             delivery.portion = 0  # whoever judges it is alive

@@ -23,6 +23,10 @@ _CLOCK_MARGIN = 0.2
 """Part of the lease that we don't use: our clock and the database's run at different speeds."""
 
 
+_GATHER = 0.05
+"""Seconds between a hint that the members changed and the look at them."""
+
+
 class OwnedShard:
     """One shard under our lease."""
 
@@ -105,6 +109,8 @@ class Ownership:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(interval):
                         await self._nudged.wait()
+                        # Whoever comes or leaves is seldom alone.
+                        await asyncio.sleep(_GATHER)
 
     def nudge(self) -> None:
         """Something changed among those who share the shards: look now."""

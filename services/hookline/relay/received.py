@@ -10,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from hookline.relay.delivery import Delivery
 from hookline.relay.find import Gone, Undecided
+from hookline.relay.ownership import OwnedShard
 from hookline.relay.settle import Changes
 from hookline.relay.token import Token
 from hookline.v1 import delivery_pb2 as pb
@@ -33,7 +34,6 @@ _DETAILS = {
     _NO_VERDICT: "the settlement names no verdict that this relay knows; set one",
     _INVALID_VERDICT: "a delay or lease must not be negative, nor longer than 10,000 years",
 }
-_LAST_WORDS = frozenset({"ack", "retry", "reject", "release"})
 
 
 class ReceivedSettlements:
@@ -49,6 +49,8 @@ class ReceivedSettlements:
         self._acked: dict[Delivery, pb.Settlement] = {}
         self._gone: list[tuple[pb.Settlement, Gone]] = []
         self._changes = Changes()
+        self._judged: list[tuple[pb.Settlement, OwnedShard]] = []
+        """Those that ended an attempt."""
         self._elsewhere: list[pb.Settlement] = []
         """Those whose shards other relays own."""
         self._failures: list[pb.SettlementFailure] = []
@@ -60,16 +62,30 @@ class ReceivedSettlements:
         settlement is durable.
         """
         undecided = self._judge(self._settlements)
+        await self._commit()
+        if undecided:
+            await self._judge_later(undecided)
+        return self._failures
+
+    async def _judge_later(self, undecided: list[pb.Settlement]) -> None:
+        """A relay before this one handed these out: what their tokens name has to become known first."""
         patience = self._dispatcher.undecided_for
         while undecided and patience > 0:
-            # A relay before this one handed it out: what the token names has to become known first.
             patience -= _LOOK_AGAIN
             await asyncio.sleep(_LOOK_AGAIN)
-            undecided = self._judge(undecided)
+            again = ReceivedSettlements(self._dispatcher, undecided, forwarding=self._forwarding)
+            still = again._judge(undecided)
+            if len(still) < len(undecided):
+                await again._commit()
+                self._failures += again._failures
+            undecided = still
         for settlement in undecided:
             self._fail(settlement, _STALE)
+
+    async def _commit(self) -> None:
+        """Commit what was judged, and note what had no effect."""
         self._changes.acked = [delivery for delivery in self._acked if not delivery.settled]
-        # What was found at first may have been settled by somebody else meanwhile.
+        # What was found at first may have been settled by another verdict of this batch.
         repeated = [self._acked[delivery] for delivery in self._acked if delivery.settled]
         self._changes.late = [(gone.shard, gone.place) for _, gone in self._gone]
         written = await self._dispatcher.commit(self._changes)
@@ -80,6 +96,9 @@ class ReceivedSettlements:
                 self._elsewhere.append(settlement)
             elif (gone.shard.shard, gone.place) not in written.done:
                 self._fail(settlement, _SETTLED)
+        for settlement, shard in self._judged:
+            if shard.lost:
+                self._fail(settlement, _STALE)
         for delivery in self._changes.acked:
             if delivery.shard.lost:
                 self._elsewhere.append(self._acked[delivery])
@@ -87,7 +106,6 @@ class ReceivedSettlements:
                 self._trace(delivery)
         if self._elsewhere:
             await self._forward()
-        return self._failures
 
     def _judge(self, settlements: Iterable[pb.Settlement]) -> list[pb.Settlement]:
         """Sort settlements by what their tokens name; answers those of which it can't be said yet."""
@@ -122,11 +140,13 @@ class ReceivedSettlements:
             if asked is None:
                 self._fail(settlement, _INVALID_VERDICT)
                 return
+            self._judged.append((settlement, delivery.shard))
             wanted = asked if settlement.retry.HasField("delay") else None
             self._dispatcher.fail_in(
                 self._changes, delivery, "retried", settlement.retry.reason or "retry", asked=wanted
             )
         elif verdict == "reject":
+            self._judged.append((settlement, delivery.shard))
             self._dispatcher.fail_in(
                 self._changes, delivery, "rejected", settlement.reject.reason or "rejected"
             )

@@ -81,8 +81,10 @@ class Replayer:
             while True:
                 pause = await self._turn()
                 if pause > timedelta(0):
+                    # Not wait_for, which can lose a cancellation in Python 3.11 (python/cpython#86296).
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._woken.wait(), pause.total_seconds())
+                        async with asyncio.timeout(pause.total_seconds()):
+                            await self._woken.wait()
                 self._woken.clear()
         finally:
             # Others needn't wait until the lease expires.

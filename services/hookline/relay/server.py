@@ -23,7 +23,7 @@ from hookline.relay.replayer import Replayer
 from hookline.relay.service import DeliveryService
 from hookline.relay.subscribers import Subscribers
 from hookline.relay.wakeup import Wakeup
-from hookline.store import subscriptions
+from hookline.store import subscription_changes, subscriptions
 from hookline.store.session import Session
 from hookline.telemetry.tracing import Tracing
 from hookline.v1 import delivery_pb2
@@ -112,9 +112,10 @@ class Relay:
             await self.background.cancel()
         await self.subscribers.close()
 
-    def _on_control(self) -> None:
-        self.subscribers.hear()
-        self._replayer.wake()
+    def _on_control(self, kind: str) -> None:
+        self.subscribers.hear(kind)
+        if not kind:
+            self._replayer.wake()
 
 
 async def serve(settings: Settings, further: Callable[[str], Services]) -> None:
@@ -155,6 +156,8 @@ async def declare_subscriptions(dsn: str, settings: Settings) -> None:
     """Make the database's subscriptions agree with the configuration."""
     session = Session(dsn, name="relay start")
     try:
+        # A name whose deletion was interrupted can be declared only when that has ended.
+        await subscription_changes.finish_deletions(session, within=_WITHIN)
         for name, wanted in settings.subscriptions.items():
             await subscriptions.declare(session, wanted.declared(name), start=wanted.start, within=_WITHIN)
     finally:

@@ -20,8 +20,8 @@ from hookline.relay.pull import PulledLease
 from hookline.relay.push import PushConsumer
 from hookline.relay.stream import Stream
 from hookline.relay.trace import DeliveryTraces
-from hookline.relay.wakeup import Wakeup
-from hookline.rpc import not_found, unavailable
+from hookline.relay.wakeup import FORWARDED, MEMBERS, Wakeup
+from hookline.rpc import failed_precondition, not_found, unavailable
 from hookline.store import subscriptions
 from hookline.store.session import Session
 from hookline.store.subscriptions import NAME
@@ -89,7 +89,7 @@ class Subscribers:
         """
         async with self._use(name, linger=_LINGER) as served:
             if served.dispatcher.subscription.push is not None:
-                raise unavailable(
+                raise failed_precondition(
                     "PUSH_SUBSCRIPTION",
                     f"subscription {name!r} is pushed to its consumer; nobody can connect to it",
                 )
@@ -132,13 +132,18 @@ class Subscribers:
                 async with asyncio.timeout(_LOOK):
                     await hints.wait()
 
-    def hear(self) -> None:
+    def hear(self, kind: str) -> None:
         """An operator or another relay changed something."""
-        hints, self._hints = self._hints, asyncio.Event()
-        hints.set()
-        self.forwarder.hear()
-        for served in self._served.values():
-            served.dispatcher.nudge()
+        if kind == FORWARDED:
+            self.forwarder.hear()
+        elif kind == MEMBERS:
+            for served in self._served.values():
+                served.dispatcher.members_changed()
+        else:
+            hints, self._hints = self._hints, asyncio.Event()
+            hints.set()
+            for served in self._served.values():
+                served.dispatcher.rows_changed()
 
     async def drain(self, grace: timedelta) -> None:
         """Hand out nothing more, tell every consumer, and wait until they are gone or the time is up."""

@@ -14,6 +14,8 @@ COMMITS = "hookline"
 """An edge has committed something."""
 CONTROL = "hookline_control"
 """An operator, or another relay, has changed something."""
+MEMBERS = "members"
+FORWARDED = "forwarded"
 _CHECK = 1.0
 """Seconds between looks at whether the connection still lives."""
 
@@ -27,8 +29,9 @@ class Wakeup:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._hear: set[Callable[[], None]] = set()
-        self.on_control: Callable[[], None] = lambda: None
-        """Called on each hint that isn't about a commit."""
+        self.on_control: Callable[[str], None] = lambda _: None
+        """Called on each hint that isn't about a commit: with "members" if relays came, left, or gave up shards, with
+        "forwarded" if settlements were passed on, with "" if operators changed anything."""
 
     def subscribe(self, hear: Callable[[], None]) -> None:
         """Call `hear` on each commit."""
@@ -47,13 +50,14 @@ class Wakeup:
                         await self._session.listen(COMMITS, self._on_commit)
                         await self._session.listen(CONTROL, self.on_control)
                         # What was said while nobody listened.
-                        self.on_control()
+                        for kind in ("", MEMBERS, FORWARDED):
+                            self.on_control(kind)
                     except DatabaseUnavailable as error:
                         _log.warning("not listening for commits; polling", reason=str(error))
                 await asyncio.sleep(_CHECK)
         finally:
             await self._session.close()
 
-    def _on_commit(self) -> None:
+    def _on_commit(self, _: str) -> None:
         for hear in self._hear:
             hear()

@@ -90,11 +90,11 @@ class Session:
             )
         return rows
 
-    async def listen(self, channel: str, heard: Callable[[], None]) -> None:
-        """Call `heard` on every NOTIFY, until the connection closes."""
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Call `heard` with the payload of every NOTIFY, until the connection closes."""
         try:
             connection = await self._open()
-            await connection.add_listener(channel, lambda *_: heard())
+            await connection.add_listener(channel, lambda *notified: heard(str(notified[-1])))
         except (OSError, TimeoutError, *_CLIENT_ERRORS, asyncpg.PostgresError) as error:
             self.discard()
             raise DatabaseUnavailable(f"Postgres: can't listen ({type(error).__name__})") from None

@@ -53,3 +53,21 @@ async def cursors(dsn: str, subscription: str = "all") -> dict[int, Any]:
     async with connect(dsn) as connection:
         rows = await connection.fetch("SELECT * FROM hookline.cursors WHERE subscription = $1", subscription)
     return {row["shard"]: row for row in rows}
+
+
+async def rows(dsn: str, subscription: str = "all") -> list[Any]:
+    """The subscription's deliveries in trouble, in the order of the log."""
+    async with connect(dsn) as connection:
+        return await connection.fetch(
+            "SELECT *, due_at - clock_timestamp() AS wait FROM hookline.deliveries"
+            " WHERE subscription = $1 ORDER BY seq, replay",
+            subscription,
+        )
+
+
+async def attempts(dsn: str, subscription: str = "all") -> list[Any]:
+    """The history of the subscription's attempts, the oldest first."""
+    async with connect(dsn) as connection:
+        return await connection.fetch(
+            "SELECT * FROM hookline.attempts WHERE subscription = $1 ORDER BY ended_at, seq", subscription
+        )

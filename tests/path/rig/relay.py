@@ -40,6 +40,12 @@ class Relay:
     def target(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def lives(self) -> bool:
+        """Whether everything still runs that runs as long as the relay does."""
+        background = self._relay.background
+        return background is not None and not any(task.done() for task in background._tasks)
+
     def dispatcher(self, name: str = "all") -> Dispatcher:
         """Live state of a subscription that has a consumer."""
         return self.subscribers._served[SubscriptionName(name)].dispatcher

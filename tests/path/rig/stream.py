@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterable
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -90,6 +91,34 @@ class RawStream:
     async def send_acks(self, *deliveries: pb.Delivery) -> int:
         return await self.settle(pb.Settlement(token=d.token, ack=pb.Ack()) for d in deliveries)
 
+    async def retry(
+        self, *deliveries: pb.Delivery, delay: timedelta | None = None, reason: str = ""
+    ) -> pb.SettlementConfirmation:
+        """Ask for another attempt and wait for the confirmation."""
+        return await self._judge(deliveries, retry=_retry(delay, reason))
+
+    async def reject(self, *deliveries: pb.Delivery, reason: str = "") -> pb.SettlementConfirmation:
+        """Reject and wait for the confirmation."""
+        return await self._judge(deliveries, reject=pb.Reject(reason=reason))
+
+    async def extend(
+        self, *deliveries: pb.Delivery, lease: timedelta | None = None
+    ) -> pb.SettlementConfirmation:
+        """Extend and wait for the confirmation."""
+        extend = pb.Extend()
+        if lease is not None:
+            extend.lease.FromTimedelta(lease)
+        return await self._judge(deliveries, extend=extend)
+
+    async def release(self, *deliveries: pb.Delivery) -> pb.SettlementConfirmation:
+        """Release and wait for the confirmation."""
+        return await self._judge(deliveries, release=pb.Release())
+
+    async def _judge(self, deliveries: Iterable[pb.Delivery], **verdict: Any) -> pb.SettlementConfirmation:
+        return await self.confirmation(
+            await self.settle(pb.Settlement(token=delivery.token, **verdict) for delivery in deliveries)
+        )
+
     async def confirmation(self, sequence: int) -> pb.SettlementConfirmation:
         async with asyncio.timeout(PATIENCE):
             while sequence not in self._confirmations:
@@ -167,6 +196,19 @@ class RawStream:
         assert status.code == code.value[0]
         assert status.message == await self.call.details()
         return code, info
+
+
+def _retry(delay: timedelta | None, reason: str) -> pb.Retry:
+    retry = pb.Retry(reason=reason)
+    if delay is not None:
+        retry.delay.FromTimedelta(delay)
+    return retry
+
+
+def reasons(answer: pb.SettlementConfirmation | pb.SettleResponse) -> dict[bytes, int]:
+    """Why settlements failed, by their tokens; each must say so to people too."""
+    assert all(failure.detail for failure in answer.failures)
+    return {failure.token: failure.reason for failure in answer.failures}
 
 
 def ids(deliveries: Iterable[pb.Delivery]) -> list[str]:

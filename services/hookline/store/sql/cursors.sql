@@ -10,7 +10,7 @@ others AS (
 ),
 -- Whoever has more than a share now should look at once.
 told AS (
-    SELECT pg_notify('hookline_control', '') FROM joined WHERE is_new AND EXISTS (SELECT FROM others)
+    SELECT pg_notify('hookline_control', 'members') FROM joined WHERE is_new AND EXISTS (SELECT FROM others)
 )
 SELECT ARRAY(SELECT owner FROM others) AS members,
        (SELECT count(*)::integer FROM hookline.cursors WHERE subscription = $1) AS shards,
@@ -19,19 +19,23 @@ SELECT ARRAY(SELECT owner FROM others) AS members,
        (SELECT count(*) FROM told) AS told;
 
 -- leave: stop sharing; members that are long dead go too
-WITH told AS (SELECT pg_notify('hookline_control', ''))
+WITH told AS (SELECT pg_notify('hookline_control', 'members'))
 DELETE FROM hookline.members
  WHERE subscription = $1 AND (owner = $2 OR alive_until < clock_timestamp() - interval '1 hour')
    AND EXISTS (SELECT FROM told);
 
 -- acquire: take up to $4 free or expired cursors of a subscription for $3; a new epoch shuts out the last owner
+-- MATERIALIZED: a planner that joins by nested loops would run a sub-select again for each row, and its limit with it.
+WITH free AS MATERIALIZED (
+    SELECT shard FROM hookline.cursors
+     WHERE subscription = $1 AND lease_until < clock_timestamp()
+     ORDER BY shard
+     LIMIT $4
+       FOR UPDATE SKIP LOCKED
+)
 UPDATE hookline.cursors AS c
    SET owner = $2, epoch = c.epoch + 1, lease_until = clock_timestamp() + $3
-  FROM (SELECT shard FROM hookline.cursors
-         WHERE subscription = $1 AND lease_until < clock_timestamp()
-         ORDER BY shard
-         LIMIT $4
-           FOR UPDATE SKIP LOCKED) AS free
+  FROM free
  WHERE c.subscription = $1 AND c.shard = free.shard
 RETURNING c.shard, c.epoch, c.position, c.pending;
 
@@ -50,7 +54,7 @@ UPDATE hookline.cursors AS c
 RETURNING c.shard;
 
 -- release: give up leases, so that another relay need not wait for them to expire
-WITH told AS (SELECT pg_notify('hookline_control', ''))
+WITH told AS (SELECT pg_notify('hookline_control', 'members'))
 UPDATE hookline.cursors AS c
    SET owner = '', lease_until = '-infinity'
   FROM unnest($2::smallint[], $3::bigint[]) AS m (shard, epoch)

@@ -2,7 +2,7 @@
 WITH input AS (
     SELECT * FROM unnest($2::smallint[], $3::bytea[]) WITH ORDINALITY AS i (shard, settlement, place)
 ),
-told AS (SELECT pg_notify('hookline_control', ''))
+told AS (SELECT pg_notify('hookline_control', 'forwarded'))
 INSERT INTO hookline.forwarded_settlements (shard, subscription, settlement)
 SELECT i.shard, $1, i.settlement FROM input AS i WHERE EXISTS (SELECT FROM told) ORDER BY i.place
 RETURNING id;
@@ -16,7 +16,7 @@ SELECT f.id, f.shard, f.subscription, f.settlement
  LIMIT 5000;
 
 -- answer: say what became of settlements; what nobody came to collect goes
-WITH told AS (SELECT pg_notify('hookline_control', '')),
+WITH told AS (SELECT pg_notify('hookline_control', 'forwarded')),
 given AS (
     UPDATE hookline.forwarded_settlements AS f
        SET answer = a.answer

@@ -60,14 +60,18 @@ SELECT pg_notify('hookline_control', '') FROM cancelled;
 SELECT hookline.withdraw_replay($1, $2) AS done;
 
 -- acquire: take the replay that has waited longest, if no live relay holds it; a new epoch shuts out the last owner
+-- MATERIALIZED: a planner that joins by nested loops would run a sub-select again for each row, and its limit with it.
+WITH free AS MATERIALIZED (
+    SELECT id FROM hookline.replays
+     WHERE ended_at IS NULL AND next_at <= clock_timestamp()
+       AND (lease_until < clock_timestamp() OR owner = $1)
+     ORDER BY next_at, id
+     LIMIT 1
+       FOR UPDATE SKIP LOCKED
+)
 UPDATE hookline.replays AS r
    SET owner = $1, epoch = r.epoch + 1, lease_until = clock_timestamp() + $2
-  FROM (SELECT id FROM hookline.replays
-         WHERE ended_at IS NULL AND next_at <= clock_timestamp()
-           AND (lease_until < clock_timestamp() OR owner = $1)
-         ORDER BY next_at, id
-         LIMIT 1
-           FOR UPDATE SKIP LOCKED) AS free
+  FROM free
  WHERE r.id = free.id
 RETURNING r.*, (SELECT count(*) FROM hookline.deliveries AS d
                  WHERE d.replay = r.id AND d.replay <> 0 AND d.state <> 'dead') AS outstanding;
