@@ -121,25 +121,30 @@ class BadConsumer:
         )
 
 
-async def main(
-    target: str, journal: Journal, behaviour: str, seed: str, window: int, names: list[str]
-) -> None:
-    if behaviour == "honest":
-        tasks = [asyncio.create_task(consume(target, name, window, journal)) for name in names]
-        stop = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        told = asyncio.create_task(stop.wait())
-        await asyncio.wait({told, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        return
-    consumers = [BadConsumer(name, window, behaviour, f"{seed} {name}", journal) for name in names]
+async def be_honest(target: str, names: list[str], window: int, journal: Journal) -> None:
+    consuming = [asyncio.create_task(consume(target, name, window, journal)) for name in names]
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    stopping = asyncio.create_task(told.wait())
+    await asyncio.wait({stopping, *consuming}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (stopping, *consuming):
+        task.cancel()
+    for result in await asyncio.gather(*consuming, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result
+
+
+async def be_bad(consumers: list[BadConsumer], target: str) -> None:
     for consumer, other in zip(consumers, [*consumers[1:], consumers[0]], strict=True):
         consumer.foreign = other if other is not consumer else None
     await asyncio.gather(*(consumer.run(target) for consumer in consumers))
 
 
 if __name__ == "__main__":
-    _target, _journal, _behaviour, _seed, _window, *_names = sys.argv[1:]
-    asyncio.run(main(_target, Journal(Path(_journal)), _behaviour, _seed, int(_window), _names))
+    _target, _file, _behaviour, _seed, _window, *_names = sys.argv[1:]
+    _journal = Journal(Path(_file))
+    if _behaviour == "honest":
+        asyncio.run(be_honest(_target, _names, int(_window), _journal))
+    else:
+        _bad = [BadConsumer(name, int(_window), _behaviour, f"{_seed} {name}", _journal) for name in _names]
+        asyncio.run(be_bad(_bad, _target))

@@ -1,11 +1,13 @@
 """The relays of one installation."""
 
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from chaos.audit import watch_cursors
+from path.rig.database import cursors
 from path.rig.process import RelayProcess, write_config
 
 LEASE = 1.0
@@ -54,3 +56,10 @@ class Fleet:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._parts.aclose()
+
+
+async def is_shared(dsn: str, subscription: str, relays: int) -> bool:
+    """Whether so many relays have all shards between them, and none has two more than another."""
+    rows = await cursors(dsn, subscription)
+    shares = Counter(row["owner"] for row in rows.values())
+    return "" not in shares and len(shares) == relays and max(shares.values()) - min(shares.values()) <= 1

@@ -22,9 +22,12 @@ class Ledger:
     after_confirmation: list[str]
     """Received again after their confirmation."""
 
-    @property
-    def is_balanced(self) -> bool:
-        return not (self.lost or self.unexpected or self.inversions or self.after_confirmation)
+    def check(self, seed: int, *, ordered: bool) -> None:
+        """Fail, with the seed, unless all is accounted for."""
+        assert not self.lost, (seed, self)
+        assert not self.unexpected, (seed, self)
+        assert not self.after_confirmation, (seed, self)
+        assert not self.inversions or not ordered, (seed, self)
 
 
 async def balance(

@@ -75,6 +75,8 @@ class Connection:
         self._leases = leases
         self._channel: grpc.aio.Channel | None = None
         self._task: asyncio.Task[None] | None = None
+        self._opening: ConsumerStream | None = None
+        """A stream whose `start` is on its way: the relay may have leased something to it already."""
         self._leaving: asyncio.Task[None] | None = None
         """Waits for the right moment to leave a relay that is about to stop."""
         self._stopped = False
@@ -127,9 +129,9 @@ class Connection:
         self._closing = True
         self.stop()
         try:
-            if self.stream is not None:
+            if (stream := self.stream or self._opening) is not None:
                 # Half-closed, so that the relay knows that what is still held is given back and not suspect.
-                self.stream.finish()
+                stream.finish()
                 await asyncio.wait({self._task}, timeout=_PARTING)
         finally:
             self._task.cancel()
@@ -191,13 +193,16 @@ class Connection:
                 reraise=True,
             ):
                 with attempt:
-                    stream = ConsumerStream(
+                    stream = self._opening = ConsumerStream(
                         stub,
                         self._settlements,
                         on_deliveries=self._leases.receive,
                         on_draining=self._on_draining,
                     )
-                    return stream, await stream.open(self._start)
+                    try:
+                        return stream, await stream.open(self._start)
+                    finally:
+                        self._opening = None
         except grpc.aio.AioRpcError as error:
             raise _refusal(error) from None
         raise AssertionError("tries for ever")

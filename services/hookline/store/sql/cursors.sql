@@ -25,7 +25,7 @@ DELETE FROM hookline.members
    AND EXISTS (SELECT FROM told);
 
 -- acquire: take up to $4 free or expired cursors of a subscription for $3; a new epoch shuts out the last owner
--- MATERIALIZED: a planner that joins by nested loops would run a sub-select again for each row, and its limit with it.
+-- Materialized, because a planner that joins by nested loops would run a sub-select, and its limit, again for each row.
 WITH free AS MATERIALIZED (
     SELECT shard FROM hookline.cursors
      WHERE subscription = $1 AND lease_until < clock_timestamp()

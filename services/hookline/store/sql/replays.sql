@@ -60,7 +60,7 @@ SELECT pg_notify('hookline_control', '') FROM cancelled;
 SELECT hookline.withdraw_replay($1, $2) AS done;
 
 -- acquire: take the replay that has waited longest, if no live relay holds it; a new epoch shuts out the last owner
--- MATERIALIZED: a planner that joins by nested loops would run a sub-select again for each row, and its limit with it.
+-- Materialized, because a planner that joins by nested loops would run a sub-select, and its limit, again for each row.
 WITH free AS MATERIALIZED (
     SELECT id FROM hookline.replays
      WHERE ended_at IS NULL AND next_at <= clock_timestamp()
