@@ -10,12 +10,17 @@ Follow one webhook, hop by hop:
     store.ingest        that transaction: ledger and outbox row, or neither
     store.log           the outbox read back, in commit order
     relay.ownership     which relay may move which cursor
-    relay.dispatch      one subscription: read, filter, hand out within windows
-    relay.stream        one consumer: a gRPC stream
-    relay.settle        acks become cursor positions, then confirmations
+    relay.dispatch      one subscription, and all that works for it:
+    relay.arrivals      read ahead: rows that are due, what former owners left, the log
+    relay.inventory     what is in memory, and whose turn it is among it (core.turns)
+    relay.leases        hand out within the consumers' windows (relay.ready), take back
+    relay.stream        one consumer: a gRPC stream; or relay.pull, or relay.push
+    relay.received      a consumer's settlements, judged one by one
+    relay.failures      what failed: the retry policy (core.retry), suspects, dead letters
+    relay.settle        what was decided becomes durable, and is then confirmed
     client.consumer     the other end of the stream
 
-Beside the path: `config` (hookline.toml), `embedded` (the PostgreSQL that comes along), `telemetry` (traces and
+Beside the path: `admin` (gRPC for operators), `relay.replayer` (events of the past once more), `config` (hookline.toml), `embedded` (the PostgreSQL that comes along), `telemetry` (traces and
 logs), `cli` (the `hookline` command), `simulator` (a provider to try it with).
 """
 

@@ -8,6 +8,7 @@ In reading order:
     figures            what the results must be
     report             the table and build/bench.json
     hookline_service   the subject: edge, relay, and stream_consumer, each a process
+    fan_out_service    the same with three subscriptions
     naive              a ruler: the service that a good engineer writes in an afternoon
     pgbench            a ruler: the same two rows per transaction, from C
     loadgen            pre-signed webhooks over 64 connections, in a process of its own

@@ -82,6 +82,9 @@ async def _run(
             warm_up=min(2.0, seconds),
             backlog_events=20_000 if quick else 200_000,
             ledger_rows=200_000 if quick else 5_000_000,
+            stuck_events=5_000 if quick else 100_000,
+            free_events=10_000 if quick else 50_000,
+            hold=5.0 if quick else 120.0,
         )
         runner = Runner(rig, only=only, rounds=rounds, tell=lambda line: console.print(line, highlight=False))
         await runner.run()
@@ -92,6 +95,9 @@ async def _run(
             "connections": 64,
             "backlog_events": rig.backlog_events,
             "ledger_rows": rig.ledger_rows,
+            "stuck_events": rig.stuck_events,
+            "free_events": rig.free_events,
+            "hold": rig.hold,
         }
         report.write(output, runner.samples, postgres=await server.facts(), plan=plan)
     return runner

@@ -90,10 +90,18 @@ FIGURES = (
     _ratio("ingest_vs_pgbench", "hookline ingest", "pgbench", 0.6, 1.0, beside="pgbench"),
     _ratio("path_vs_naive", "hookline path", "naive path", 3, beside="naive"),
     _ratio("path_vs_pgbench", "hookline path", "pgbench", 0.45, 0.75, beside="pgbench"),
+    _ratio("fanout_vs_path", "hookline fanout3", "hookline path", 1.5, beside="one subscription"),
     _single("latency_ms.p50", "hookline latency p50", 5, better="less", digits=2, beside="at 500/s"),
     _single("latency_ms.p99", "hookline latency p99", 20, better="less", digits=2, beside="at 500/s"),
     _single(
         "backlog_eps", "hookline backlog", 25_000, better="more", digits=0, beside="confirmed acks per second"
+    ),
+    _ratio(
+        "ordered_blocked_ratio", "hookline beside stuck keys", "hookline free keys", 0.9, beside="without"
+    ),
+    _ratio("held_snapshot_ratio", "hookline held snapshot", "hookline no snapshot", 0.95, beside="without"),
+    _single(
+        "redelivery_s", "hookline redelivery", 15, better="less", digits=1, beside="lease of 10 s, and 5 s"
     ),
     *_memory("edge"),
     *_memory("relay"),

@@ -3,15 +3,18 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 from bench import readiness
 from bench.process import Process, free_port, run_python
 from bench.rig import API_KEY, Rig
 from bench.service import Edge, WholePath
+from bench.stream_consumer import Manner
 from bench.tally import Tally
 
 SUBSCRIPTION = "bench"
 _DELIVERY_SERVICE = "hookline.v1.DeliveryService"
+_SOURCE = '[sources.begini]\nscheme = "begini"\nsecrets = ["env:BEGINI_API_KEY"]\n'
 
 
 async def migrate(rig: Rig, database: str) -> None:
@@ -25,7 +28,7 @@ async def migrate(rig: Rig, database: str) -> None:
 async def edge(rig: Rig, database: str) -> AsyncIterator[Edge]:
     """The HTTP side, after the migrations."""
     port = free_port()
-    config = str(_config(rig, SUBSCRIPTION))
+    config = _config(rig, "edge", _SOURCE)
     env = _env(rig, database)
     await migrate(rig, database)
     arguments = ("edge", "--config", config, "--http", f"127.0.0.1:{port}")
@@ -35,25 +38,45 @@ async def edge(rig: Rig, database: str) -> AsyncIterator[Edge]:
 
 
 @asynccontextmanager
-async def relay(rig: Rig, database: str, subscription: str) -> AsyncIterator[tuple[Process, int]]:
-    """The gRPC side, serving one subscription from the oldest event; with the port that it listens on."""
+async def relay(
+    rig: Rig,
+    database: str,
+    *subscriptions: str,
+    ordering: Literal["none", "key"] = "none",
+    start: str = "earliest",
+    name: str = "relay",
+) -> AsyncIterator[tuple[Process, int]]:
+    """The gRPC side; with the port that it listens on.
+
+    Args:
+        rig: The server, and where logs go.
+        database: Its database.
+        subscriptions: Names of those that it serves. Those that are new begin at `start`.
+        ordering: Theirs.
+        start: "earliest", or a time.
+        name: Tells it apart from others at the same time.
+    """
     port = free_port()
-    arguments = ("relay", "--config", str(_config(rig, subscription)), "--grpc", f"127.0.0.1:{port}")
+    tables = [
+        f'[subscriptions.{subscription}]\nsources = ["begini"]\ntypes = ["*"]\n'
+        f'ordering = "{ordering}"\nstart = "{start}"\n'
+        for subscription in subscriptions
+    ]
+    config = _config(rig, name, _SOURCE, *tables)
+    arguments = ("relay", "--config", config, "--grpc", f"127.0.0.1:{port}")
     env = _env(rig, database)
-    async with run_python("hookline-relay", "hookline", *arguments, logs=rig.logs, env=env) as running:
+    async with run_python(f"hookline-{name}", "hookline", *arguments, logs=rig.logs, env=env) as running:
         await readiness.health(running, port, _DELIVERY_SERVICE)
         yield running, port
 
 
 @asynccontextmanager
 async def consumer(
-    rig: Rig, port: int, subscription: str, *, arrivals: bool = False
+    rig: Rig, port: int, subscription: str, *, manner: Manner = "ack", name: str = "stream-consumer"
 ) -> AsyncIterator[Process]:
-    """A consumer of the stream; it keeps when it held what, if asked to."""
-    arguments = (f"127.0.0.1:{port}", subscription, *(["arrivals"] if arrivals else []))
-    async with run_python(
-        "stream-consumer", "bench.stream_consumer", *arguments, logs=rig.logs, talks=True
-    ) as running:
+    """A consumer of the stream; `name` tells it apart from others at the same time."""
+    arguments = (f"127.0.0.1:{port}", subscription, manner)
+    async with run_python(name, "bench.stream_consumer", *arguments, logs=rig.logs, talks=True) as running:
         yield running
 
 
@@ -73,13 +96,10 @@ async def path(rig: Rig, database: str) -> AsyncIterator[WholePath]:
         )
 
 
-def _config(rig: Rig, subscription: str) -> Path:
-    file = rig.logs / f"{subscription}.toml"
-    file.write_text(
-        '[sources.begini]\nscheme = "begini"\nsecrets = ["env:BEGINI_API_KEY"]\n\n'
-        f'[subscriptions.{subscription}]\nsources = ["begini"]\ntypes = ["*"]\nstart = "earliest"\n'
-    )
-    return file
+def _config(rig: Rig, name: str, *tables: str) -> str:
+    file: Path = rig.logs / f"{name}.toml"
+    file.write_text("\n".join(tables))
+    return str(file)
 
 
 def _env(rig: Rig, database: str) -> dict[str, str]:

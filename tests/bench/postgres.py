@@ -56,6 +56,14 @@ class Server:
         finally:
             await connection.close()
 
+    async def value(self, query: str, database: str, *arguments: object) -> object:
+        """The one value that a query answers."""
+        connection = await asyncpg.connect(self.url(database))
+        try:
+            return await connection.fetchval(query, *arguments, timeout=_PATIENCE)
+        finally:
+            await connection.close()
+
     async def facts(self) -> dict[str, str]:
         """Its version, and the settings that matter, as it has them now."""
         names = ["server_version", *SETTINGS, *_TOLD]

@@ -61,6 +61,11 @@ class Process:
         if await self._process.wait():
             self.check()
 
+    async def kill(self) -> None:
+        """SIGKILL, and wait for its end."""
+        self._process.kill()
+        await self._process.wait()
+
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL."""
         if self._process.returncode is not None:

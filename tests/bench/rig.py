@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import process
+from bench.loadgen import webhooks
 from bench.loadgen.generator import Generator
 from bench.loadgen.messages import Plan
 from bench.postgres import Server
@@ -29,19 +30,34 @@ class Rig:
     """Seconds of load before the clock starts."""
     backlog_events: int
     ledger_rows: int
+    stuck_events: int
+    """Events behind keys that wait for a retry."""
+    free_events: int
+    """Events beside them, whose keys wait for nothing."""
+    hold: float
+    """How long a foreign transaction holds its snapshot, in seconds."""
 
     @asynccontextmanager
     async def load(
-        self, port: int, path: str, *, requests: int | None = None, repeat: bool = False
+        self, port: int, path: str, *, requests: int | None = None, keys: int = 0, repeat: bool = False
     ) -> AsyncIterator[Generator]:
-        """A load generator that is ready to send webhooks which nobody has seen."""
+        """A load generator that is ready to send webhooks which nobody has seen.
+
+        Args:
+            port: Where the service listens.
+            path: Where it takes webhooks.
+            requests: How many to make.
+            keys: How many ordering keys they share; 0 gives each a key of its own.
+            repeat: Whether to start over when they are used up.
+        """
         plan = Plan(
             port=port,
             path=path,
             api_key=API_KEY,
-            run=f"r{secrets.token_hex(5)}",
+            run=f"{webhooks.SHARED_KEYS if keys else webhooks.OWN_KEYS}{secrets.token_hex(5)}",
             requests=requests or int((self.seconds + self.warm_up) * _MOST_PER_SECOND),
             connections=CONNECTIONS,
+            keys=keys,
             repeat=repeat,
         )
         async with process.run_python("loadgen", "bench.loadgen", logs=self.logs, talks=True) as running:

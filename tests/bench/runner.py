@@ -4,8 +4,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from enum import StrEnum
 
-from bench import hookline_service, neighbours, pgbench
-from bench.measures import backlog, headroom, ingest, latency, ledger, path
+from bench import fan_out_service, hookline_service, neighbours, pgbench
+from bench.measures import (
+    backlog,
+    headroom,
+    ingest,
+    latency,
+    ledger,
+    ordered,
+    path,
+    redelivery,
+    snapshot,
+)
 from bench.naive import service as naive_service
 from bench.rig import Rig
 from bench.samples import Reading, Samples
@@ -16,10 +26,18 @@ class Measure(StrEnum):
 
     INGEST = "ingest"
     PATH = "path"
+    FAN_OUT = "fan-out"
     HEADROOM = "headroom"
     LATENCY = "latency"
     BACKLOG = "backlog"
     LEDGER = "ledger"
+    ORDERED = "ordered"
+    SNAPSHOT = "snapshot"
+    REDELIVERY = "redelivery"
+
+
+_OVER_ONE_LOG = frozenset({Measure.BACKLOG, Measure.LEDGER, Measure.ORDERED})
+"""Measures that fill a database once for all rounds."""
 
 
 class Runner:
@@ -36,13 +54,15 @@ class Runner:
 
     async def run(self) -> None:
         """Measure everything."""
-        if self._only - {Measure.BACKLOG, Measure.LEDGER}:
+        if self._only - _OVER_ONE_LOG:
             for turn in range(1, self._rounds + 1):
                 await self._round(turn)
         if Measure.BACKLOG in self._only:
             await self._backlog()
         if Measure.LEDGER in self._only:
             await self._ledger()
+        if Measure.ORDERED in self._only:
+            await self._ordered()
 
     async def _round(self, turn: int) -> None:
         rig = self._rig
@@ -58,8 +78,13 @@ class Runner:
             )
         if Measure.PATH in self._only:
             await self._fresh("naive path", turn, lambda database: path.measure(rig, naive_service, database))
+        if self._only & {Measure.PATH, Measure.FAN_OUT}:
             await self._fresh(
                 "hookline path", turn, lambda database: path.measure(rig, hookline_service, database)
+            )
+        if Measure.FAN_OUT in self._only:
+            await self._fresh(
+                "hookline fanout3", turn, lambda database: path.measure(rig, fan_out_service, database)
             )
         if Measure.HEADROOM in self._only:
             self._keep("trivial server", turn, await headroom.measure(rig))
@@ -68,6 +93,16 @@ class Runner:
                 middle, high = await latency.measure(rig, database)
             self._keep("hookline latency p50", turn, middle)
             self._keep("hookline latency p99", turn, high)
+        if Measure.SNAPSHOT in self._only:
+            async with (
+                rig.server.fresh_database("bench") as database,
+                rig.server.fresh_database("bench") as held_database,
+            ):
+                without, held = await snapshot.measure(rig, database, held_database)
+            self._keep("hookline no snapshot", turn, without)
+            self._keep("hookline held snapshot", turn, held)
+        if Measure.REDELIVERY in self._only:
+            await self._fresh("hookline redelivery", turn, lambda database: redelivery.measure(rig, database))
 
     async def _fresh(self, name: str, turn: int, measure: Callable[[str], Awaitable[Reading]]) -> None:
         """Measure on a database of its own."""
@@ -78,7 +113,7 @@ class Runner:
         """The events are let in once; each round has a subscription to which all of them are new."""
         async with self._rig.server.fresh_database("bench") as database:
             self._tell(f"filling the log with {self._rig.backlog_events:,} events")
-            await backlog.fill(self._rig, database)
+            await backlog.fill(self._rig, database, events=self._rig.backlog_events)
             for turn in range(1, self._rounds + 1):
                 await self._listen(turn)
                 self._keep("hookline backlog", turn, await backlog.measure(self._rig, database, turn))
@@ -97,6 +132,19 @@ class Runner:
                 for name, database in (("empty", empty), ("grown", grown)):
                     reading = await ingest.measure(rig, hookline_service, database, settle=False)
                     self._keep(f"hookline {name} ledger", turn, reading)
+
+    async def _ordered(self) -> None:
+        """The events are let in once; each round has subscriptions of its own."""
+        rig = self._rig
+        turns = range(1, self._rounds + 1)
+        async with rig.server.fresh_database("bench") as database:
+            self._tell(f"getting {rig.stuck_events:,} events stuck, {self._rounds} times")
+            free_from = await ordered.fill(rig, database, turns)
+            for turn in turns:
+                await self._listen(turn)
+                self._keep("hookline free keys", turn, await ordered.free(rig, database, turn, free_from))
+                self._keep("hookline beside stuck keys", turn, await ordered.beside(rig, database, turn))
+                self._keep("hookline among stuck keys", turn, await ordered.among(rig, database, turn))
 
     async def _listen(self, turn: int) -> None:
         """Keep how busy the machine is with other things, and say so if that spoils what comes."""

@@ -25,6 +25,8 @@ class WholePath(Edge):
 
     tally: Callable[[], Awaitable[Tally]] = field(kw_only=True)
     """How many deliveries are durably settled by now."""
+    deliveries: int = field(default=1, kw_only=True)
+    """How many deliveries each webhook makes."""
 
 
 class Service(Protocol):
@@ -34,4 +36,4 @@ class Service(Protocol):
         """Start only what takes webhooks."""
 
     def path(self, rig: Rig, database: str) -> AbstractAsyncContextManager[WholePath]:
-        """Start everything, with one consumer."""
+        """Start everything, with its consumers."""

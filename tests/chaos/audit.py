@@ -37,12 +37,14 @@ async def violations(dsn: str) -> list[Any]:
         return [tuple(row) for row in await connection.fetch("SELECT * FROM public.violations")]
 
 
-async def is_settled(dsn: str) -> bool:
-    """Whether every event of the log is settled in every subscription, and no delivery is in trouble."""
+async def is_settled(dsn: str, subscription: str = "%") -> bool:
+    """Whether every event of the log is settled in every such subscription, and no delivery is in trouble."""
     async with connect(dsn) as connection:
         return not await connection.fetchval(
             "SELECT EXISTS (SELECT FROM hookline.deliveries) OR EXISTS (SELECT FROM hookline.outbox AS o"
-            " JOIN hookline.cursors AS c USING (shard) WHERE o.seq > c.position OR o.seq = ANY (c.pending))"
+            " JOIN hookline.cursors AS c USING (shard)"
+            " WHERE c.subscription LIKE $1 AND (o.seq > c.position OR o.seq = ANY (c.pending)))",
+            subscription,
         )
 
 

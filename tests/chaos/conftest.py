@@ -1,5 +1,6 @@
 """A seed for each test, which every failure prints."""
 
+import os
 import random
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def seed() -> int:
-    """Drawn anew for each run; pytest shows it with a failure. To run the same again, return that one here."""
-    seed = random.randrange(2**31)
+    """Drawn anew for each run; pytest shows it with a failure, and HOOKLINE_TEST_SEED runs the same again."""
+    seed = int(os.environ.get("HOOKLINE_TEST_SEED") or random.randrange(2**31))
     print("seed", seed)
     return seed

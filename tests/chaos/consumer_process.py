@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from time import monotonic_ns
 
@@ -46,14 +46,17 @@ async def consume(target: str, subscription: str, window: int, journal: Journal)
     async with Consumer(target, subscription, window=window) as consumer:
         async for delivery in consumer:
             journal.write("received", subscription, [(delivery.event_id, delivery.attempt)])
-            ack = asyncio.create_task(_ack(delivery, subscription, journal))
+            # Given at once: this loop may end before a task of its own has begun.
+            ack = asyncio.create_task(_confirmed(delivery, delivery.ack(), subscription, journal))
             acks.add(ack)
             ack.add_done_callback(acks.discard)
 
 
-async def _ack(delivery: HeldDelivery, subscription: str, journal: Journal) -> None:
+async def _confirmed(
+    delivery: HeldDelivery, ack: Awaitable[None], subscription: str, journal: Journal
+) -> None:
     try:
-        await delivery.ack()
+        await ack
     except SettlementFailed:
         return
     journal.write("confirmed", subscription, [(delivery.event_id, delivery.attempt)])

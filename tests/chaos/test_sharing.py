@@ -1,6 +1,7 @@
 """Relays that join and leave while consumers run: their shards go to those who are there, in fair shares."""
 
 import random
+import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic
@@ -15,7 +16,6 @@ from chaos.load import Load
 from path.rig.database import connect
 from path.rig.process import RelayProcess
 from path.rig.wait import until
-import signal
 
 ROUNDS = 8
 WINDOW = 25
@@ -67,6 +67,7 @@ async def test_relays_that_join_and_leave_at_random_share_fairly_and_lose_nothin
                     patience=FAIR_WITHIN,
                 )
             slowest = max(slowest, monotonic() - since)
+            print(what, len(present), f"{monotonic() - since:.2f}")
             received = sum(len(consumer.entries()) for consumer in consumers)
             await until(
                 lambda received=received: sum(len(c.entries()) for c in consumers) > received,

@@ -45,8 +45,8 @@ class Delivery:
     """Loop time at which the lease ends, while it is out."""
     is_ready: bool = False
     """It waits for nothing but a window."""
-    is_active: bool = True
-    """It is its turn, if it has a key."""
+    waits_turn: bool = False
+    """It has a key, and another delivery of that key comes first."""
     settled: bool = False
     """A verdict that ends this hand-over was given; nothing else counts any more."""
     span: Span | None = field(default=None, repr=False)

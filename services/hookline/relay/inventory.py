@@ -119,20 +119,20 @@ class Inventory:
         """It is settled or becomes a row; its turn isn't over by that."""
         self._forget(delivery)
         if delivery.key is not None and delivery.shard.turns.withdraw(delivery.key, delivery.place):
-            # An ack of an earlier hand-over came while it waited for its turn.
-            self._count_waiting(delivery, -1)
+            # An ack of an earlier hand-over came while it waited for its turn, which it doesn't any more.
+            self._stop_waiting(delivery)
+            delivery.key = None
 
     def drop(self, delivery: Delivery) -> None:
         """Forget it: its shard belongs to another relay, or soon will."""
         self._ready.withdraw(delivery)
         if self._deliveries.get(delivery.place) is delivery:
             del self._deliveries[delivery.place]
-            if delivery.key is not None and not delivery.is_active:
-                self._count_waiting(delivery, -1)
+            self._stop_waiting(delivery)
 
     def done(self, delivery: Delivery) -> None:
         """It is settled for good, and that is durable: its key goes on."""
-        if delivery.key is None or delivery.shard.lost or not delivery.is_active:
+        if delivery.key is None or delivery.shard.lost:
             return
         self._go(delivery.shard.turns.done(delivery.key))
         self.ask(delivery.shard, delivery.key)
@@ -144,7 +144,7 @@ class Inventory:
         turns = delivery.shard.turns
         following, behind = turns.failed(delivery.key)
         for other in behind:
-            self._count_waiting(other, -1)
+            self._stop_waiting(other)
             self._forget(other)
             self.decided(other.place)
             changes.rows.append((other.shard, self.row(other, "blocked")))
@@ -165,8 +165,7 @@ class Inventory:
             if instead is None:
                 back.append(delivery)
             else:
-                delivery.is_active = False
-                self._count_waiting(delivery, 1)
+                self._start_waiting(delivery)
                 self._go(instead)
         if first:
             self._ready.add_first(back)
@@ -227,8 +226,7 @@ class Inventory:
             return False
         if displaced is not None:
             self._ready.withdraw(displaced)
-            displaced.is_active = False
-            self._count_waiting(displaced, 1)
+            self._start_waiting(displaced)
         self._keep(delivery, arrival)
         return True
 
@@ -237,16 +235,22 @@ class Inventory:
         if arrival is Arrival.GO:
             self._ready.add(delivery)
         else:
-            delivery.is_active = False
-            self._count_waiting(delivery, 1)
+            self._start_waiting(delivery)
 
     def _go(self, delivery: Delivery | None) -> None:
         """Its turn has come."""
-        if delivery is not None:
-            delivery.is_active = True
-            self._count_waiting(delivery, -1)
-            self._ready.add(delivery)
+        if delivery is None or delivery.shard.leaving:
+            return  # its shard's next owner reads it again
+        self._stop_waiting(delivery)
+        self._ready.add(delivery)
 
-    def _count_waiting(self, delivery: Delivery, change: int) -> None:
-        self._waiting += change
-        self._waiting_bytes += change * delivery.size
+    def _start_waiting(self, delivery: Delivery) -> None:
+        delivery.waits_turn = True
+        self._waiting += 1
+        self._waiting_bytes += delivery.size
+
+    def _stop_waiting(self, delivery: Delivery) -> None:
+        if delivery.waits_turn:
+            delivery.waits_turn = False
+            self._waiting -= 1
+            self._waiting_bytes -= delivery.size

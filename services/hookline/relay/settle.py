@@ -88,11 +88,6 @@ class Settler:
 
     def add(self, changes: Changes) -> None:
         """Commit these with the next transaction."""
-        for delivery in changes.acked:
-            delivery.shard.progress.settle(delivery.event.seq)
-        for shard, row in changes.rows:
-            if row.place.replay == 0:
-                shard.progress.settle(row.place.seq)
         self._gathered.append(changes)
         self.waiting += changes.size
         if self.waiting >= _FULL:
@@ -157,6 +152,13 @@ class Settler:
                 break
             count += 1
         taken, self._gathered = self._gathered[:count], self._gathered[count:]
+        # Not sooner: a cursor must not move past what is written by a later transaction, if ever.
+        for changes in taken:
+            for delivery in changes.acked:
+                delivery.shard.progress.settle(delivery.event.seq)
+            for shard, row in changes.rows:
+                if row.place.replay == 0:
+                    shard.progress.settle(row.place.seq)
         self.waiting = sum(changes.size for changes in self._gathered)
         if self.waiting < _FULL:
             self._full.clear()
@@ -164,20 +166,21 @@ class Settler:
 
     async def _write(self, moved: set[OwnedShard], taken: list[Changes]) -> Written:
         done: list[tuple[Shard, Place]] = []
-        rows: list[DeliveryRow] = []
+        # A suspect may fail before it is written that it is one. A statement takes a row once; the last word counts.
+        rows: dict[tuple[Shard, Place], DeliveryRow] = {}
         attempts: list[Attempt] = []
         turns: dict[tuple[Shard, Key], None] = {}
         for changes in taken:
             done += [(d.shard.shard, d.place) for d in changes.acked if d.has_row and not d.shard.lost]
             done += [(shard.shard, place) for shard, place in changes.late if not shard.lost]
-            rows += [row for shard, row in changes.rows if not shard.lost]
+            rows.update(((row.shard, row.place), row) for shard, row in changes.rows if not shard.lost)
             attempts += changes.attempts
             turns.update(((shard.shard, key), None) for shard, key in changes.turns if not shard.lost)
         if not (done or rows or attempts or turns):
             await self._ownership.advance(self._session, moved)
             return Written(set(), {}, {})
         return await self._ownership.settle(
-            self._session, moved, done=done, rows=rows, attempts=attempts, turns=list(turns)
+            self._session, moved, done=done, rows=list(rows.values()), attempts=attempts, turns=list(turns)
         )
 
 

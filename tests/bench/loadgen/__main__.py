@@ -63,6 +63,7 @@ def main() -> None:
         api_key=plan.api_key,
         run=plan.run,
         count=plan.requests,
+        keys=plan.keys,
     )
     connections = Connections(plan.port, plan.connections)
     # Nothing here makes cycles, and a collection over all these requests would be a pause in the load.

@@ -15,6 +15,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Up to 12 alphanumerics that set this plan's webhooks apart from all others."""
     requests: int
     connections: int
+    keys: int = 0
+    """How many ordering keys the webhooks share; 0 gives each a key of its own."""
     repeat: bool = False
     """Start over when the requests are used up. Only for a server that doesn't care."""
 

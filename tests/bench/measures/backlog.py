@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from bench import hookline_service
-from bench.memory import watch
+from bench.memory import Memory, watch
+from bench.process import Process
 from bench.rig import Rig
 from bench.samples import Reading
 from bench.tally import Tally
@@ -13,11 +15,18 @@ _PATIENCE = 120.0
 _EVERY = 0.05
 
 
-async def fill(rig: Rig, database: str) -> None:
-    """Let the events in through the edge, as everybody else's come in, while no relay runs."""
+async def fill(rig: Rig, database: str, *, events: int, keys: int = 0) -> None:
+    """Let events in through the edge, as everybody else's come in, while no relay runs.
+
+    Args:
+        rig: The server.
+        database: Its database.
+        events: How many.
+        keys: How many ordering keys they share; 0 gives each a key of its own.
+    """
     async with (
         hookline_service.edge(rig, database) as edge,
-        rig.load(edge.port, edge.path, requests=rig.backlog_events) as generator,
+        rig.load(edge.port, edge.path, requests=events, keys=keys) as generator,
     ):
         # Ends when the requests are used up.
         await generator.closed(_PATIENCE)
@@ -32,11 +41,28 @@ async def measure(rig: Rig, database: str, turn: int) -> Reading:
         watch({"relay": relay.pid}) as memory,
         hookline_service.consumer(rig, port, subscription) as consumer,
     ):
-        deadline = time.monotonic() + _PATIENCE
-        while (tally := await consumer.ask("tally", Tally)).count < rig.backlog_events:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"only {tally.count} of {rig.backlog_events} settled")
-            await asyncio.sleep(_EVERY)
+        tally = await drained(consumer, rig.backlog_events)
+    return reading(tally, rig.backlog_events, memory)
+
+
+async def drained(consumer: Process, events: int) -> Tally:
+    """Wait until a consumer's verdicts on so many events are confirmed.
+
+    Raises:
+        TimeoutError: It takes too long.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while (tally := await consumer.ask("tally", Tally)).count < events:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"only {tally.count} of {events} settled")
+        await asyncio.sleep(_EVERY)
+    return tally
+
+
+def reading(
+    tally: Tally, events: int, memory: Mapping[str, Memory], details: Mapping[str, object] | None = None
+) -> Reading:
+    """So many deliveries over the time from the first held to the last confirmed."""
     seconds = (tally.last - tally.first) / 1e9
-    details = {"events": rig.backlog_events, "seconds": seconds}
-    return Reading(tally.count / seconds, "deliveries/s", details, memory)
+    told = {"events": events, "seconds": seconds, **(details or {})}
+    return Reading(events / seconds, "deliveries/s", told, memory)

@@ -21,13 +21,13 @@ async def measure(rig: Rig, database: str) -> tuple[Reading, Reading]:
     async with (
         hookline_service.edge(rig, database) as edge,
         hookline_service.relay(rig, database, subscription) as (_, port),
-        hookline_service.consumer(rig, port, subscription, arrivals=True) as consumer,
+        hookline_service.consumer(rig, port, subscription, manner="record") as consumer,
         rig.load(edge.port, edge.path, requests=requests) as generator,
     ):
         await rig.server.settle()
         await generator.open(rig.warm_up, PER_SECOND)
         outcome = await generator.open(rig.seconds, PER_SECOND)
-        held = await _arrivals(consumer, outcome.first + outcome.sent)
+        held = await _all_held(consumer, outcome.first + outcome.sent)
     took = sorted(
         (held[outcome.first + place] - sent_at) / 1e6 for place, sent_at in enumerate(outcome.send_times)
     )
@@ -42,13 +42,19 @@ async def measure(rig: Rig, database: str) -> tuple[Reading, Reading]:
     return Reading(_percentile(took, 0.50), "ms", details), Reading(_percentile(took, 0.99), "ms", details)
 
 
-async def _arrivals(consumer: Process, count: int) -> dict[int, int]:
-    """When each webhook was first held, once all of them have come."""
+async def first_held(consumer: Process) -> dict[int, int]:
+    """When the consumer first held each webhook that it has held by now."""
+    held: dict[int, int] = {}
+    for arrival in await consumer.ask("arrivals", list[Arrival]):
+        held.setdefault(arrival.sequence, arrival.held_at)
+    return held
+
+
+async def _all_held(consumer: Process, count: int) -> dict[int, int]:
+    """The same, once so many have come."""
     deadline = time.monotonic() + _PATIENCE
     while True:
-        held: dict[int, int] = {}
-        for arrival in await consumer.ask("arrivals", list[Arrival]):
-            held.setdefault(arrival.sequence, arrival.held_at)
+        held = await first_held(consumer)
         if len(held) >= count:
             return held
         if time.monotonic() > deadline:

@@ -1,0 +1,387 @@
+"""Turns, and the engine around them, against a simulated database: every key in order, nothing lost, nothing stuck.
+
+What is real: Turns, ShardProgress, Inventory, ReadyQueue, Settler, Leases, Failures. What is not: the database, and the
+loops that read and commit, here generators that stop wherever the real ones wait, so that anything can happen there.
+"""
+
+import asyncio
+import math
+from collections.abc import Coroutine, Iterator
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from hookline.core.retry import FixedWait, RetryPolicy
+from hookline.core.subscription import AfterDeadLetter, Subscription
+from hookline.core.turns import Key, Place
+from hookline.core.window import Limit
+from hookline.model import Seq, SubscriptionName
+from hookline.relay import inventory as inventory_module
+from hookline.relay.delivery import Delivery
+from hookline.relay.failures import Failures
+from hookline.relay.holder import Holder
+from hookline.relay.inventory import Inventory
+from hookline.relay.leases import Leases
+from hookline.relay.ownership import OwnedShard
+from hookline.relay.ready import ReadyQueue
+from hookline.relay.settle import Changes, Settler
+from hookline.store.settlements import Written
+from unit.simulated_rows import SHARD, Database, Owner, Row
+
+KEYS = ("a", "a", "b", "")
+RETRY = RetryPolicy(wait=FixedWait(timedelta(seconds=2)), max_attempts=4, max_age=None)
+_MOST_ROUNDS = 2_000
+
+
+class Quiet:
+    """In the place of Arrivals and of the traces, who only want to be told."""
+
+    is_wanted = False
+    is_recording = False
+
+    def handed_out(self) -> None: ...
+
+    def look_for_due(self, after: timedelta = timedelta(0)) -> None: ...
+
+    def released(self, delivery: Delivery, reason: str) -> None: ...
+
+
+class Consumer(Holder):
+    """Holds what it is handed, once the order of it was checked."""
+
+    def __init__(self, relay: "Relay", events: int) -> None:
+        super().__init__("test", Limit(events, 1000))
+        self._relay = relay
+
+    def send(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            self._relay.check(delivery)
+            self._relay.handed.append(delivery.place)
+
+
+class Relay:
+    """One relay's life: it takes the shard over, and is forgotten when it crashes."""
+
+    def __init__(self, database: Database, subscription: Subscription) -> None:
+        self.database = database
+        self.shard = OwnedShard(database.acquire(), valid_until=math.inf)
+        self.ready = ReadyQueue()
+        self.settler = Settler(None, Owner(database), self.on_committed)  # type: ignore[arg-type]
+        self.inventory = Inventory(subscription, self.ready, self.settler)
+        quiet: Any = Quiet()
+        self.leases = Leases(self.inventory, self.ready, quiet, quiet)
+        self.failures = Failures(self.inventory, self.leases, quiet, self.settler)
+        self.pending: list[Seq] | None = None
+        self.turnless: list[Key] = []
+        self.reading: Iterator[None] = iter(())
+        self.committing: Iterator[None] = iter(())
+        self.handed: list[Place] = []
+        """Whatever was handed out, by this relay and those before it."""
+
+    def out(self) -> list[Delivery]:
+        return [delivery for delivery in self.inventory if delivery.holder is not None]
+
+    def check(self, delivery: Delivery) -> None:
+        """Nothing of its key is out, and nothing earlier of its key is live."""
+        if not (key := delivery.event.ordering_key):
+            return
+        for other in self.out():
+            assert other is delivery or other.event.ordering_key != key, f"two of {key} are out"
+        assert not (earlier := self.earlier(delivery.place, key)), f"{delivery.place} before {earlier}"
+
+    def earlier(self, place: Place, key: str) -> list[Place]:
+        """What has to be acked or dead before. What others have written counts once the relay could have seen it."""
+        database = self.database
+        unsettled = [
+            Place(seq, 0)
+            for seq, event in database.log.items()
+            if event.ordering_key == key and database.is_unsettled(seq)
+        ]
+        rows = [
+            row.place
+            for row in database.rows.values()
+            if row.event.ordering_key == key and database.is_live(row) and not row.is_news
+        ]
+        return sorted(other for other in {*unsettled, *rows} if other < place)
+
+    def read(self, count: int) -> Iterator[None]:
+        """As Arrivals reads; stops wherever that waits for the database."""
+        if self.pending is None:
+            found = self.database.keys_with_rows()
+            self.seen()
+            yield
+            for key in found:
+                self.shard.turns.has_rows(key.key, key.lowest)
+                if key.needs_turn:
+                    self.turnless.append(key.key)
+            self.pending = list(self.shard.progress.unsettled())
+        if self.pending:
+            chunk, self.pending = self.pending[:count], self.pending[count:]
+            yield
+            self.inventory.take_pending((self.shard, self.database.log[seq]) for seq in chunk)
+            self.leases.hand_out()
+            return
+        turnless, self.turnless = self.turnless, []
+        if turns := [(self.shard, key) for key in turnless if self.shard.turns.should_ask(key)]:
+            self.settler.add(Changes(turns=turns))
+        due = self.database.read_due(self.inventory.before_due_is_read())
+        rows = [self.database.rows[Place(d.event.seq, d.replay)] for d in due]
+        yield
+        self.inventory.take_due((self.shard, delivery) for delivery in due)
+        for row in rows:
+            row.is_news = False
+        after = self.shard.progress.read_up_to
+        new = [event for seq, event in self.database.log.items() if seq > after][:count]
+        yield
+        for event in new:
+            self.shard.progress.read(event.seq)
+        self.inventory.take_new((self.shard, event) for event in new)
+        self.leases.hand_out()
+
+    def commit(self) -> Iterator[None]:
+        """As Settler commits; stops before the transaction, and after it before anybody is told."""
+        taken = self.settler._take()
+        if not taken:
+            return
+        moved = {shard for changes in taken for shard in changes.shards}
+        yield
+        written = _run(self.settler._write(moved, taken))
+        yield
+        self.on_committed(taken, written)
+
+    def on_committed(self, taken: list[Changes], written: Written) -> None:
+        for (_, key), lowest in written.turns.items():
+            if lowest is not None and (row := self.database.rows.get(lowest)) is not None and row.key == key:
+                row.is_news = False
+        for changes in taken:
+            self.inventory.written(changes)
+            for delivery in changes.acked:
+                self.leases.give_back(delivery)
+                self.inventory.done(delivery)
+            for delivery in changes.dead:
+                self.inventory.done(delivery)
+        self.inventory.answered({SHARD: self.shard}, written)
+        self.leases.hand_out()
+
+    def seen(self) -> None:
+        for row in self.database.rows.values():
+            row.is_news = False
+
+    def ack(self, place: Place) -> bool:
+        """As Dispatcher.find and commit do; False if the token can't be judged yet."""
+        changes = Changes()
+        if (delivery := self.inventory.get(self.shard, place)) is not None:
+            changes.acked.append(delivery)
+            self.inventory.remove(delivery)
+            if delivery.has_row:
+                self.inventory.decided(place)
+        elif place.replay or self.shard.progress.is_settled(place.seq):
+            changes.late.append((self.shard, place))
+            self.inventory.decided(place)
+        else:
+            return False
+        self.settler.add(changes)
+        self.leases.hand_out()
+        return True
+
+
+class TurnsMachine(RuleBasedStateMachine):
+    """Webhooks come, consumers judge and die, relays crash, operators redrive, delete and replay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.small = patch.object(inventory_module, "_MOST_WAITING", 2)
+        self.small.start()
+        self.acked: set[Seq] = set()
+        self.replays = 0
+
+    @initialize(policy=st.sampled_from(["continue", "block"]))
+    def take_over(self, policy: AfterDeadLetter) -> None:
+        self.database = Database(policy)
+        self.subscription = Subscription(
+            SubscriptionName("all"), ordering="key", after_dead_letter=policy, retry=RETRY
+        )
+        self.relay = Relay(self.database, self.subscription)
+        self.consumers_join()
+
+    def consumers_join(self) -> None:
+        self.do(lambda: [self.relay.leases.join(Consumer(self.relay, events)) for events in (2, 1)])
+
+    def do(self, action: Any) -> Any:
+        """Within a loop, whose clock the engine asks."""
+
+        async def run() -> Any:
+            return action()
+
+        return self.runner.run(run())
+
+    @rule(key=st.sampled_from(KEYS), count=st.integers(1, 3))
+    def webhooks_come(self, key: str, count: int) -> None:
+        for _ in range(count):
+            self.database.commit(key)
+
+    @rule(count=st.integers(1, 4), steps=st.integers(1, 4))
+    def read_on(self, count: int, steps: int) -> None:
+        for _ in range(steps):
+            if not self.do(lambda: _advance(self.relay.reading)):
+                self.relay.reading = self.relay.read(count)
+
+    @rule(steps=st.integers(1, 4))
+    def commit_on(self, steps: int) -> None:
+        for _ in range(steps):
+            if not self.do(lambda: _advance(self.relay.committing)):
+                self.relay.committing = self.relay.commit()
+
+    @precondition(lambda self: bool(self.relay.out()))
+    @rule(data=st.data())
+    def consumer_acks(self, data: st.DataObject) -> None:
+        delivery = data.draw(st.sampled_from(self.relay.out()))
+        assert self.do(lambda: self.relay.ack(delivery.place))
+        self.acked.add(delivery.event.seq)
+
+    @precondition(lambda self: bool(self.relay.handed))
+    @rule(data=st.data())
+    def consumer_acks_late(self, data: st.DataObject) -> None:
+        place = data.draw(st.sampled_from(self.relay.handed))
+        if self.do(lambda: self.relay.ack(place)):
+            self.acked.add(place.seq)
+
+    @precondition(lambda self: bool(self.relay.out()))
+    @rule(data=st.data(), outcome=st.sampled_from(["retried", "expired", "rejected"]))
+    def consumer_fails(self, data: st.DataObject, outcome: Any) -> None:
+        delivery = data.draw(st.sampled_from(self.relay.out()))
+        self.do(lambda: self.relay.failures.fail([delivery], outcome, ""))
+
+    @precondition(lambda self: bool(self.relay.out()))
+    @rule(data=st.data(), first=st.booleans())
+    def consumer_releases(self, data: st.DataObject, first: bool) -> None:  # noqa: FBT001
+        delivery = data.draw(st.sampled_from(self.relay.out()))
+        self.do(lambda: self.relay.leases.release([delivery], first=first))
+
+    @rule(number=st.integers(0, 1), dies=st.booleans())
+    def consumer_goes(self, number: int, dies: bool) -> None:  # noqa: FBT001
+        leases = self.relay.leases
+        holder = leases.holders[number]
+
+        def go() -> None:
+            held = leases.held_by(holder)
+            leases.part(holder)
+            if dies:
+                self.relay.failures.suspect(held, "died")
+            else:
+                leases.release(held, first=True)
+            leases.join(Consumer(self.relay, holder.window.limit.events))
+            leases.hand_out()
+
+        self.do(go)
+
+    @rule(number=st.integers(0, 1), events=st.integers(0, 3))
+    def consumer_changes_its_window(self, number: int, events: int) -> None:
+        self.relay.leases.holders[number].window.limit = Limit(events, 1000)
+        self.do(self.relay.leases.hand_out)
+
+    @rule()
+    def time_passes(self) -> None:
+        self.database.clock += 1
+
+    @rule()
+    def relay_crashes(self) -> None:
+        handed = self.relay.handed
+        self.relay = Relay(self.database, self.subscription)
+        self.relay.handed = handed
+        self.consumers_join()
+
+    @precondition(lambda self: bool(self.database.dead()))
+    @rule(data=st.data(), redrive=st.booleans())
+    def operator_redrives_or_deletes(self, data: st.DataObject, redrive: bool) -> None:  # noqa: FBT001
+        letters = data.draw(st.lists(st.sampled_from(self.database.dead()), unique=True))
+        (self.database.redrive if redrive else self.database.delete_dead)(letters)
+
+    @precondition(lambda self: bool(self.database.log))
+    @rule(data=st.data())
+    def operator_replays(self, data: st.DataObject) -> None:
+        seqs = data.draw(st.lists(st.sampled_from(sorted(self.database.log)), min_size=1, unique=True))
+        self.replays += 1
+        self.database.replay(seqs, self.replays)
+
+    @precondition(lambda self: self.replays > 0)
+    @rule(data=st.data())
+    def operator_cancels_a_replay(self, data: st.DataObject) -> None:
+        self.database.withdraw(data.draw(st.integers(1, self.replays)))
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        if not hasattr(self, "database"):
+            return
+        database = self.database
+        for seq in database.log:
+            assert (
+                database.is_unsettled(seq)
+                or Place(seq, 0) in database.rows
+                or seq in self.acked | database.deleted
+            ), f"{seq} is lost"
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "database"):
+                self.everything_ends()
+        finally:
+            self.small.stop()
+            self.runner.close()
+
+    def everything_ends(self) -> None:
+        """Consumers ack all, operators give up what is dead: then nothing is left, and no memory is used."""
+        for number in (0, 1):
+            self.consumer_changes_its_window(number, 3)
+        self.acked_to_the_end()
+        self.database.delete_dead(self.database.dead())
+        self.database.commit("a")
+        self.acked_to_the_end()
+        left: list[Row] = list(self.database.rows.values())
+        assert not left, f"stuck: {left} {self.relay.shard.turns._entries}"
+        unsettled = [seq for seq in self.database.log if self.database.is_unsettled(seq)]
+        assert not unsettled, f"stuck: {unsettled} {self.relay.shard.turns._entries}"
+        self.nothing_is_lost()
+        relay = self.relay
+        assert len(relay.inventory) == relay.inventory._waiting == relay.shard.turns.waiting == 0
+        assert relay.inventory._waiting_bytes == relay.ready.events == relay.ready.bytes == relay.shard.out == 0
+
+    def acked_to_the_end(self) -> None:
+        quiet = 0
+        for _ in range(_MOST_ROUNDS):
+            self.time_passes()
+            self.read_on(10, 5)
+            self.commit_on(4)
+            before = len(self.acked)
+            for delivery in self.relay.out():
+                self.do(lambda place=delivery.place: self.relay.ack(place))
+                self.acked.add(delivery.event.seq)
+                before = -1
+            quiet = quiet + 1 if before == len(self.acked) else 0
+            if quiet > 20:
+                return
+        raise AssertionError("it never ends")
+
+
+def _advance(generator: Iterator[None]) -> bool:
+    """Go on to where it waits next; False if it has ended."""
+    return next(generator, ...) is not ...
+
+
+def _run(coroutine: Coroutine[Any, Any, Written]) -> Written:
+    """A coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        written: Written = end.value
+        return written
+    raise AssertionError("it waits")
+
+
+TestTurns = TurnsMachine.TestCase
+TestTurns.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
