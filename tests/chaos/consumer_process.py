@@ -23,7 +23,7 @@ from hookline.v1.delivery_pb2_grpc import DeliveryServiceStub
 
 _PAUSE = 0.1
 """Seconds before a bad consumer connects again."""
-_MOST_HELD = 15
+_MOST_HELD = 8
 
 
 class Journal:

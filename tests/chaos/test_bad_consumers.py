@@ -14,7 +14,8 @@ from chaos.load import Load
 from path.rig.wait import until
 
 CRASHES = 6
-WINDOW = 25
+MODEST, GREEDY = 10, 40
+"""Windows of honest and of bad consumers: whoever has the most room is handed the most."""
 
 
 @pytest.mark.timeout(150)
@@ -28,7 +29,8 @@ async def test_bad_consumers_delay_events_but_none_is_lost_reordered_or_settled_
 
         async def consumer(behaviour: str) -> ConsumerProcess:
             target = addresses(fleet.relays, rng.randrange(2))
-            process = ConsumerProcess(tmp_path, target, behaviour, seed=seed, window=WINDOW)
+            window = MODEST if behaviour == "honest" else GREEDY
+            process = ConsumerProcess(tmp_path, target, behaviour, seed=seed, window=window)
             consumers.append(process)
             return await parts.enter_async_context(process)
 

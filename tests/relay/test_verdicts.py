@@ -41,6 +41,12 @@ async def serving(
         yield relay, stream
 
 
+def wait_of(row: Any) -> timedelta:
+    """How long it is to wait, to the millisecond: the database reads its clock for each column."""
+    wait = row["due_at"] - row["changed_at"]
+    return timedelta(milliseconds=round(wait / timedelta(milliseconds=1)))
+
+
 async def make_due(database: str) -> None:
     """Let what waits for a retry come at once."""
     async with connect(database) as connection:
@@ -71,7 +77,7 @@ async def test_a_delay_that_was_asked_for_is_kept_to_the_instant(database: str) 
         async with connect(database) as connection:
             late = await connection.fetchval("SELECT clock_timestamp() - $1::timestamptz", row["due_at"])
         assert timedelta(0) <= late < timedelta(seconds=1)
-        assert row["due_at"] - row["changed_at"] == timedelta(seconds=1)
+        assert wait_of(row) == timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +98,7 @@ async def test_a_delay_that_was_asked_for_is_never_below_the_policys_shortest_no
         [delivery] = await stream.deliveries(1)
         assert not (await stream.retry(delivery, delay=asked)).failures
         [row] = await rows(database)
-        assert row["due_at"] - row["changed_at"] == wait
+        assert wait_of(row) == wait
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ async def test_every_kind_of_policy_is_followed_from_attempt_to_attempt(
             assert delivery.attempt == number
             await stream.retry(delivery)
             [row] = await rows(database)
-            assert shortest <= (row["due_at"] - row["changed_at"]).total_seconds() <= longest
+            assert shortest <= wait_of(row).total_seconds() <= longest
             await make_due(database)
 
 
@@ -314,14 +320,15 @@ async def test_of_contradicting_verdicts_in_one_batch_the_ack_counts(
 ) -> None:
     await append_many(database, 2)
     async with serving(database) as (_, stream):
-        await stream.resize(events=1)
         first, *more = await stream.deliveries(2)
+        await stream.resize(events=0)
         ack = pb.Settlement(token=first.token, ack=pb.Ack())
         other = pb.Settlement(token=first.token, **VERDICTS[verdict])
         batch = [ack, other] if ack_first else [other, ack]
         failed = reasons(await stream.confirmation(await stream.settle(batch)))
         assert failed == ({first.token: STALE} if ack_first else {})
         assert not (await stream.ack(*more)).failures
+        await stream.resize(events=10)
         assert await stream.rest() == []
         assert await rows(database) == []
 
@@ -450,9 +457,6 @@ async def test_attempts_go_on_counting_at_the_next_relay(database: str) -> None:
 async def test_a_retry_takes_room_of_no_window(database: str) -> None:
     await append_many(database, 3)
     async with serving(database) as (relay, stream):
-        await stream.resize(events=1)
-        await stream.release(*await stream.deliveries(3))
-        for _ in range(3):
-            await stream.retry(*await stream.deliveries(1))
+        await stream.retry(*await stream.deliveries(3))
         [holder] = relay.dispatcher()._leases.holders
         assert (holder.window.events, holder.window.bytes) == (0, 0)

@@ -237,6 +237,12 @@ class TurnsMachine(RuleBasedStateMachine):
             if not self.do(lambda: _advance(self.relay.committing)):
                 self.relay.committing = self.relay.commit()
 
+    @rule()
+    def relay_gets_on(self) -> None:
+        self.read_on(10, 4)
+        self.commit_on(4)
+        self.commit_on(4)
+
     @precondition(lambda self: bool(self.relay.out()))
     @rule(data=st.data())
     def consumer_acks(self, data: st.DataObject) -> None:
@@ -252,7 +258,7 @@ class TurnsMachine(RuleBasedStateMachine):
             self.acked.add(place.seq)
 
     @precondition(lambda self: bool(self.relay.out()))
-    @rule(data=st.data(), outcome=st.sampled_from(["retried", "expired", "rejected"]))
+    @rule(data=st.data(), outcome=st.sampled_from(["retried", "expired", "rejected", "rejected"]))
     def consumer_fails(self, data: st.DataObject, outcome: Any) -> None:
         delivery = data.draw(st.sampled_from(self.relay.out()))
         self.do(lambda: self.relay.failures.fail([delivery], outcome, ""))
@@ -339,8 +345,12 @@ class TurnsMachine(RuleBasedStateMachine):
         for number in (0, 1):
             self.consumer_changes_its_window(number, 3)
         self.acked_to_the_end()
+        dead = self.database.dead()
+        self.database.redrive(dead[::2])
+        self.acked_to_the_end()
         self.database.delete_dead(self.database.dead())
-        self.database.commit("a")
+        for key in sorted(set(KEYS)):
+            self.database.commit(key)
         self.acked_to_the_end()
         left: list[Row] = list(self.database.rows.values())
         assert not left, f"stuck: {left} {self.relay.shard.turns._entries}"
@@ -384,4 +394,4 @@ def _run(coroutine: Coroutine[Any, Any, Written]) -> Written:
 
 
 TestTurns = TurnsMachine.TestCase
-TestTurns.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestTurns.settings = settings(max_examples=int(__import__('os').environ.get('EX','200')), stateful_step_count=60, deadline=None)

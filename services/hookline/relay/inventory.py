@@ -49,10 +49,10 @@ class Inventory:
         delivery = self._deliveries.get(place)
         return delivery if delivery is not None and delivery.shard is shard else None
 
-    def before_due_is_read(self) -> list[tuple[Shard, Place]]:
+    def before_due_is_read(self) -> list[Place]:
         """Those that have a row: they need not be read again. What is decided from now on is kept in mind."""
         self._touched = set(self._unwritten)
-        return [(d.event.shard, d.place) for d in self._deliveries.values() if d.has_row]
+        return [delivery.place for delivery in self._deliveries.values() if delivery.has_row]
 
     def take_new(self, found: Iterable[tuple[OwnedShard, LoggedEvent]]) -> None:
         """Events from the log."""

@@ -20,7 +20,8 @@ _EVERY = 0.05
 # Half of the shards are one relay's and half the other's.
 _IS_SHARED = """
 SELECT count(*) = 2 AND sum(shards) = (SELECT shards FROM hookline.installation) AND max(shards) - min(shards) <= 1
-  FROM (SELECT count(*) AS shards FROM hookline.cursors WHERE subscription = $1 AND owner <> '' GROUP BY owner) AS owners
+  FROM (SELECT count(*) AS shards FROM hookline.cursors
+         WHERE subscription = $1 AND owner <> '' GROUP BY owner) AS owners
 """
 
 

@@ -26,7 +26,71 @@ CREATE INDEX deliveries_key ON hookline.deliveries (shard, subscription, source,
 CREATE INDEX deliveries_turn ON hookline.deliveries (shard, subscription, source, ordering_key)
     WHERE ordering_key <> '' AND state = 'waiting';
 CREATE INDEX deliveries_dead ON hookline.deliveries (subscription, changed_at, shard, seq, replay) WHERE state = 'dead';
-CREATE INDEX deliveries_replay ON hookline.deliveries (replay) WHERE replay <> 0;
+CREATE INDEX deliveries_replay ON hookline.deliveries (replay) WHERE replay <> 0 AND state <> 'dead';
+
+-- Deliveries whose time has come, with their events, those first that are due longest: at most `most`, and about
+-- `most_bytes` of bodies; without those that the relay holds already.
+CREATE FUNCTION hookline.read_due(
+    of_subscription text, shards smallint[], held_seqs bigint[], held_replays bigint[], most integer, most_bytes bigint
+) RETURNS TABLE (
+    event_id uuid, seq bigint, received_at timestamptz, shard smallint, revision boolean, source text, type text,
+    ordering_key text, traceparent text, tracestate text, headers json, body bytea,
+    of_replay bigint, attempt integer, portion integer, first_at timestamptz
+)
+LANGUAGE plpgsql STABLE
+-- By index, always: a plan that was made while there were few rows must not scan them all when there are many.
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT b.event_id, b.seq, b.received_at, b.shard, b.revision, b.source, b.type, b.ordering_key, b.traceparent,
+           b.tracestate, b.headers, b.body, b.due_replay, b.due_attempt, b.due_portion, b.due_first_at
+      FROM (
+        SELECT o.*, due.replay AS due_replay, due.attempt AS due_attempt, due.portion AS due_portion,
+               due.first_at AS due_first_at, due.due_at,
+               sum(octet_length(o.body)) OVER (ORDER BY due.due_at, due.seq, due.replay) - octet_length(o.body) AS before
+          FROM (
+            SELECT d.*
+              FROM unnest(shards) AS mine (shard)
+             CROSS JOIN LATERAL (
+                SELECT *
+                  FROM hookline.deliveries AS w
+                 WHERE w.shard = mine.shard AND w.subscription = of_subscription AND w.state = 'waiting'
+                   -- Not clock_timestamp(), which no index scan can be bounded by.
+                   AND w.due_at <= statement_timestamp()
+                   AND (w.seq, w.replay) NOT IN (SELECT * FROM unnest(held_seqs, held_replays))
+                 ORDER BY w.due_at
+                 LIMIT most
+             ) AS d
+             ORDER BY d.due_at, d.seq, d.replay
+             LIMIT most
+          ) AS due
+          JOIN hookline.outbox AS o ON o.shard = due.shard AND o.seq = due.seq
+      ) AS b
+     WHERE b.before < most_bytes
+     ORDER BY b.due_at, b.seq, b.due_replay;
+END
+$$;
+
+-- How long until the next delivery is due that isn't yet; null if there is none.
+CREATE FUNCTION hookline.next_due(of_subscription text, shards smallint[]) RETURNS interval
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+BEGIN
+    RETURN (
+        SELECT min(d.due_at) - statement_timestamp()
+          FROM unnest(shards) AS mine (shard)
+         CROSS JOIN LATERAL (
+            SELECT w.due_at
+              FROM hookline.deliveries AS w
+             WHERE w.shard = mine.shard AND w.subscription = of_subscription AND w.state = 'waiting'
+               AND w.due_at > statement_timestamp()
+             ORDER BY w.due_at
+             LIMIT 1
+         ) AS d);
+END
+$$;
 
 -- Appended with the settlement that ends an attempt; an ack only where there was a row.
 CREATE TABLE hookline.attempts (

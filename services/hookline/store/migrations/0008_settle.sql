@@ -7,41 +7,43 @@
 -- nulls. With after_dead_letter = 'block', a dead row is live. Call it under the cursors' locks.
 CREATE FUNCTION hookline.take_turns(of_subscription text, keys json)
 RETURNS TABLE (key_shard smallint, key_source text, key_name text, lowest_seq bigint, lowest_replay bigint)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- One key at a time, by index: a plan that was made while there were few rows must not scan them all when there are many.
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+AS $$
 DECLARE
     dead_blocks boolean := (SELECT after_dead_letter = 'block' FROM hookline.subscriptions WHERE name = of_subscription);
+    k      record;
+    lowest record;
 BEGIN
-    RETURN QUERY
-    WITH lowest AS MATERIALIZED (
-        SELECT k.shard, k.source, k.ordering_key, first.seq, first.replay, first.state
-          FROM (SELECT DISTINCT j.shard, j.source, j.ordering_key
-                  FROM json_to_recordset(keys) AS j (shard smallint, source text, ordering_key text)) AS k
-          LEFT JOIN LATERAL (
-               SELECT d.seq, d.replay, d.state
-                 FROM hookline.deliveries AS d
-                WHERE d.shard = k.shard AND d.subscription = of_subscription
-                  AND d.source = k.source AND d.ordering_key = k.ordering_key AND d.ordering_key <> ''
-                  AND (d.state <> 'dead' OR dead_blocks)
-                ORDER BY d.seq, d.replay
-                LIMIT 1) AS first ON true
-    ),
-    -- A row that waited behind none may be behind one now. It keeps its due time for when its turn comes.
-    behind AS (
-        UPDATE hookline.deliveries AS d
-           SET state = 'blocked', changed_at = clock_timestamp()
-          FROM lowest
-         WHERE d.shard = lowest.shard AND d.subscription = of_subscription AND d.source = lowest.source
-           AND d.ordering_key = lowest.ordering_key AND d.ordering_key <> '' AND d.state = 'waiting'
-           AND (d.seq, d.replay) > (lowest.seq, lowest.replay)
-    ),
-    unblocked AS (
-        UPDATE hookline.deliveries AS d
-           SET state = 'waiting', due_at = greatest(d.due_at, clock_timestamp()), changed_at = clock_timestamp()
-          FROM lowest
-         WHERE lowest.state = 'blocked' AND d.shard = lowest.shard AND d.subscription = of_subscription
-           AND d.seq = lowest.seq AND d.replay = lowest.replay
-    )
-    SELECT lowest.shard, lowest.source, lowest.ordering_key, lowest.seq, lowest.replay FROM lowest;
+    FOR k IN SELECT DISTINCT j.shard, j.source, j.ordering_key
+               FROM json_to_recordset(keys) AS j (shard smallint, source text, ordering_key text)
+    LOOP
+        SELECT d.seq, d.replay, d.state INTO lowest
+          FROM hookline.deliveries AS d
+         WHERE d.shard = k.shard AND d.subscription = of_subscription
+           AND d.source = k.source AND d.ordering_key = k.ordering_key AND d.ordering_key <> ''
+           AND (d.state <> 'dead' OR dead_blocks)
+         ORDER BY d.source, d.ordering_key, d.seq, d.replay
+         LIMIT 1;
+        IF lowest.seq IS NOT NULL THEN
+            -- A row that waited behind none may be behind one now. It keeps its due time for when its turn comes.
+            UPDATE hookline.deliveries AS d
+               SET state = 'blocked', changed_at = clock_timestamp()
+             WHERE d.shard = k.shard AND d.subscription = of_subscription AND d.source = k.source
+               AND d.ordering_key = k.ordering_key AND d.ordering_key <> '' AND d.state = 'waiting'
+               AND (d.seq, d.replay) > (lowest.seq, lowest.replay);
+            IF lowest.state = 'blocked' THEN
+                UPDATE hookline.deliveries AS d
+                   SET state = 'waiting', due_at = greatest(d.due_at, clock_timestamp()), changed_at = clock_timestamp()
+                 WHERE d.shard = k.shard AND d.subscription = of_subscription AND d.seq = lowest.seq
+                   AND d.replay = lowest.replay;
+            END IF;
+        END IF;
+        key_shard := k.shard; key_source := k.source; key_name := k.ordering_key;
+        lowest_seq := lowest.seq; lowest_replay := lowest.replay;
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 
@@ -55,7 +57,10 @@ CREATE FUNCTION hookline.settle(
     tried json,     -- [{ended_at, started_at, seq, replay, attempt, shard, outcome, consumer, reason}]
     turns json      -- [{shard, source, ordering_key}]: keys whose order may have changed
 ) RETURNS TABLE (kind text, at_shard smallint, at_seq bigint, at_replay bigint, of_source text, of_key text)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- By index, always: a plan that was made while there were few rows must not scan them all when there are many.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
 DECLARE
     kept smallint[];
 BEGIN
