@@ -6,14 +6,14 @@ loops that read and commit, here generators that stop wherever the real ones wai
 
 import asyncio
 import math
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hookline.core.retry import FixedWait, RetryPolicy
 from hookline.core.subscription import AfterDeadLetter, Subscription
@@ -34,6 +34,8 @@ from unit.simulated_rows import SHARD, Database, Owner, Row
 
 KEYS = ("a", "a", "b", "")
 RETRY = RetryPolicy(wait=FixedWait(timedelta(seconds=2)), max_attempts=4, max_age=None)
+VERDICTS = ("acked", "acked", "acked late", "released", "retried", "expired", "rejected", "rejected")
+ACTS = ("redrives", "deletes", "replays", "cancels")
 _MOST_ROUNDS = 2_000
 
 
@@ -66,7 +68,7 @@ class Consumer(Holder):
 class Relay:
     """One relay's life: it takes the shard over, and is forgotten when it crashes."""
 
-    def __init__(self, database: Database, subscription: Subscription) -> None:
+    def __init__(self, database: Database, subscription: Subscription, handed: list[Place]) -> None:
         self.database = database
         self.shard = OwnedShard(database.acquire(), valid_until=math.inf)
         self.ready = ReadyQueue()
@@ -79,7 +81,7 @@ class Relay:
         self.turnless: list[Key] = []
         self.reading: Iterator[None] = iter(())
         self.committing: Iterator[None] = iter(())
-        self.handed: list[Place] = []
+        self.handed = handed
         """Whatever was handed out, by this relay and those before it."""
 
     def out(self) -> list[Delivery]:
@@ -200,77 +202,79 @@ class TurnsMachine(RuleBasedStateMachine):
         self.acked: set[Seq] = set()
         self.replays = 0
 
-    @initialize(policy=st.sampled_from(["continue", "block"]))
-    def take_over(self, policy: AfterDeadLetter) -> None:
+    @initialize(policy=st.sampled_from(["continue", "block"]), keys=st.lists(st.sampled_from(KEYS), min_size=3))
+    def take_over(self, policy: AfterDeadLetter, keys: list[str]) -> None:
         self.database = Database(policy)
         self.subscription = Subscription(
             SubscriptionName("all"), ordering="key", after_dead_letter=policy, retry=RETRY
         )
-        self.relay = Relay(self.database, self.subscription)
+        self.relay = Relay(self.database, self.subscription, [])
         self.consumers_join()
+        self.webhooks_come(keys)
+        self.relay_gets_on()
 
     def consumers_join(self) -> None:
         self.do(lambda: [self.relay.leases.join(Consumer(self.relay, events)) for events in (2, 1)])
 
-    def do(self, action: Any) -> Any:
+    def do(self, action: Callable[[], object]) -> object:
         """Within a loop, whose clock the engine asks."""
 
-        async def run() -> Any:
+        async def run() -> object:
             return action()
 
         return self.runner.run(run())
 
-    @rule(key=st.sampled_from(KEYS), count=st.integers(1, 3))
-    def webhooks_come(self, key: str, count: int) -> None:
-        for _ in range(count):
+    @rule(keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=3))
+    def webhooks_come(self, keys: list[str]) -> None:
+        for key in keys:
             self.database.commit(key)
 
     @rule(count=st.integers(1, 4), steps=st.integers(1, 4))
-    def read_on(self, count: int, steps: int) -> None:
+    def relay_reads_on(self, count: int, steps: int) -> None:
         for _ in range(steps):
             if not self.do(lambda: _advance(self.relay.reading)):
                 self.relay.reading = self.relay.read(count)
 
     @rule(steps=st.integers(1, 4))
-    def commit_on(self, steps: int) -> None:
+    def relay_commits_on(self, steps: int) -> None:
         for _ in range(steps):
             if not self.do(lambda: _advance(self.relay.committing)):
                 self.relay.committing = self.relay.commit()
 
     @rule()
     def relay_gets_on(self) -> None:
-        self.read_on(10, 4)
-        self.commit_on(4)
-        self.commit_on(4)
+        self.database.clock += 1
+        for _ in range(2):
+            self.relay_commits_on(4)
+            self.relay_reads_on(10, 4)
 
-    @precondition(lambda self: bool(self.relay.out()))
-    @rule(data=st.data())
-    def consumer_acks(self, data: st.DataObject) -> None:
-        delivery = data.draw(st.sampled_from(self.relay.out()))
-        assert self.do(lambda: self.relay.ack(delivery.place))
-        self.acked.add(delivery.event.seq)
+    @rule()
+    def relay_crashes(self) -> None:
+        self.relay = Relay(self.database, self.subscription, self.relay.handed)
+        self.consumers_join()
 
-    @precondition(lambda self: bool(self.relay.handed))
-    @rule(data=st.data())
-    def consumer_acks_late(self, data: st.DataObject) -> None:
-        place = data.draw(st.sampled_from(self.relay.handed))
-        if self.do(lambda: self.relay.ack(place)):
-            self.acked.add(place.seq)
+    @rule(data=st.data(), verdict=st.sampled_from(VERDICTS))
+    def consumer_judges(self, data: st.DataObject, verdict: str) -> None:
+        relay = self.relay
+        if not (out := relay.out()):
+            return
+        delivery = data.draw(st.sampled_from(out))
+        match verdict:
+            case "acked":
+                assert self.do(lambda: relay.ack(delivery.place))
+                self.acked.add(delivery.event.seq)
+            case "acked late":
+                place = data.draw(st.sampled_from(relay.handed))
+                if self.do(lambda: relay.ack(place)):
+                    self.acked.add(place.seq)
+            case "released":
+                first = data.draw(st.booleans())
+                self.do(lambda: relay.leases.release([delivery], first=first))
+            case outcome:
+                self.do(lambda: relay.failures.fail([delivery], outcome, ""))  # type: ignore[arg-type]
 
-    @precondition(lambda self: bool(self.relay.out()))
-    @rule(data=st.data(), outcome=st.sampled_from(["retried", "expired", "rejected", "rejected"]))
-    def consumer_fails(self, data: st.DataObject, outcome: Any) -> None:
-        delivery = data.draw(st.sampled_from(self.relay.out()))
-        self.do(lambda: self.relay.failures.fail([delivery], outcome, ""))
-
-    @precondition(lambda self: bool(self.relay.out()))
-    @rule(data=st.data(), first=st.booleans())
-    def consumer_releases(self, data: st.DataObject, first: bool) -> None:  # noqa: FBT001
-        delivery = data.draw(st.sampled_from(self.relay.out()))
-        self.do(lambda: self.relay.leases.release([delivery], first=first))
-
-    @rule(number=st.integers(0, 1), dies=st.booleans())
-    def consumer_goes(self, number: int, dies: bool) -> None:  # noqa: FBT001
+    @rule(number=st.integers(0, 1), dies=st.booleans(), events=st.integers(1, 3))
+    def consumer_goes(self, number: int, *, dies: bool, events: int) -> None:
         leases = self.relay.leases
         holder = leases.holders[number]
 
@@ -281,7 +285,7 @@ class TurnsMachine(RuleBasedStateMachine):
                 self.relay.failures.suspect(held, "died")
             else:
                 leases.release(held, first=True)
-            leases.join(Consumer(self.relay, holder.window.limit.events))
+            leases.join(Consumer(self.relay, events))
             leases.hand_out()
 
         self.do(go)
@@ -291,34 +295,18 @@ class TurnsMachine(RuleBasedStateMachine):
         self.relay.leases.holders[number].window.limit = Limit(events, 1000)
         self.do(self.relay.leases.hand_out)
 
-    @rule()
-    def time_passes(self) -> None:
-        self.database.clock += 1
-
-    @rule()
-    def relay_crashes(self) -> None:
-        handed = self.relay.handed
-        self.relay = Relay(self.database, self.subscription)
-        self.relay.handed = handed
-        self.consumers_join()
-
-    @precondition(lambda self: bool(self.database.dead()))
-    @rule(data=st.data(), redrive=st.booleans())
-    def operator_redrives_or_deletes(self, data: st.DataObject, redrive: bool) -> None:  # noqa: FBT001
-        letters = data.draw(st.lists(st.sampled_from(self.database.dead()), unique=True))
-        (self.database.redrive if redrive else self.database.delete_dead)(letters)
-
-    @precondition(lambda self: bool(self.database.log))
-    @rule(data=st.data())
-    def operator_replays(self, data: st.DataObject) -> None:
-        seqs = data.draw(st.lists(st.sampled_from(sorted(self.database.log)), min_size=1, unique=True))
-        self.replays += 1
-        self.database.replay(seqs, self.replays)
-
-    @precondition(lambda self: self.replays > 0)
-    @rule(data=st.data())
-    def operator_cancels_a_replay(self, data: st.DataObject) -> None:
-        self.database.withdraw(data.draw(st.integers(1, self.replays)))
+    @rule(data=st.data(), act=st.sampled_from(ACTS))
+    def operator_acts(self, data: st.DataObject, act: str) -> None:
+        database = self.database
+        if act == "replays":
+            seqs = data.draw(st.lists(st.sampled_from(sorted(database.log)), min_size=1, unique=True))
+            self.replays += 1
+            database.replay(seqs, self.replays)
+        elif act == "cancels":
+            database.withdraw(self.replays)
+        elif dead := database.dead():
+            letters = data.draw(st.lists(st.sampled_from(dead), min_size=1, unique=True))
+            (database.redrive if act == "redrives" else database.delete_dead)(letters)
 
     @invariant()
     def nothing_is_lost(self) -> None:
@@ -364,9 +352,9 @@ class TurnsMachine(RuleBasedStateMachine):
     def acked_to_the_end(self) -> None:
         quiet = 0
         for _ in range(_MOST_ROUNDS):
-            self.time_passes()
-            self.read_on(10, 5)
-            self.commit_on(4)
+            self.database.clock += 1
+            self.relay_reads_on(10, 5)
+            self.relay_commits_on(4)
             before = len(self.acked)
             for delivery in self.relay.out():
                 self.do(lambda place=delivery.place: self.relay.ack(place))

@@ -12,6 +12,7 @@ Depends on the generated contracts only, so a service that consumes needs nothin
     inbox               `once`: a redelivery changes nothing
     outcome, workers    handlers, many at a time and one of each key
     lanes, leases       what waits its turn, and what is held
+    push, push_batch    the other direction: a consumer that the relay calls
     connection, stream  the way to a relay, across reconnects
     settlement(_queue)  verdicts on their way, until they are confirmed
 """
@@ -20,6 +21,7 @@ from hookline.client.consumer import Consumer
 from hookline.client.delivery import Delivery
 from hookline.client.errors import ConsumerError, NoTransaction, SettlementFailed, SubscriptionRefused
 from hookline.client.inbox import create_inbox, once
+from hookline.client.push import PushServer, serve_push
 from hookline.client.verdict import Reject, Retry
 
 __all__ = [
@@ -27,10 +29,12 @@ __all__ = [
     "ConsumerError",
     "Delivery",
     "NoTransaction",
+    "PushServer",
     "Reject",
     "Retry",
     "SettlementFailed",
     "SubscriptionRefused",
     "create_inbox",
     "once",
+    "serve_push",
 ]

@@ -15,6 +15,7 @@ from hookline.v1 import delivery_pb2 as pb
 _REASON_LENGTH = 1000
 """Characters of a reason that are kept."""
 _LONGEST_LEASE = timedelta(hours=12)
+_ACK = pb.Ack()  # one for all: it is copied into the settlement
 
 EventKey = tuple[str, str]
 """Event id and replay: two deliveries with the same are the same work, whatever their tokens."""
@@ -139,7 +140,7 @@ class Delivery:
 
     def ack(self) -> PendingSettlement:
         """Say that the event was processed: it is never delivered to this subscription again."""
-        return self._give(pb.Settlement(ack=pb.Ack()))
+        return self._give(pb.Settlement(token=self._token, ack=_ACK))
 
     def retry(self, delay: timedelta | None = None, reason: str = "") -> PendingSettlement:
         """Say that this attempt failed and another may succeed.
@@ -156,7 +157,7 @@ class Delivery:
             if delay < timedelta(0):
                 raise ValueError(f"delay is {delay}; give 0 or more, or None for the retry policy's")
             verdict.delay.CopyFrom(_duration(delay))
-        return self._give(pb.Settlement(retry=verdict))
+        return self._give(pb.Settlement(token=self._token, retry=verdict))
 
     def reject(self, reason: str = "") -> PendingSettlement:
         """Say that no attempt can succeed: the event goes to the dead letters.
@@ -164,11 +165,12 @@ class Delivery:
         Args:
             reason: Why, for people. It is kept with the dead letter, so it must hold no personal data.
         """
-        return self._give(pb.Settlement(reject=pb.Reject(reason=reason[:_REASON_LENGTH])))
+        verdict = pb.Reject(reason=reason[:_REASON_LENGTH])
+        return self._give(pb.Settlement(token=self._token, reject=verdict))
 
     def release(self) -> PendingSettlement:
         """Give the event back unprocessed, to whoever is next. It costs no attempt."""
-        return self._give(pb.Settlement(release=pb.Release()))
+        return self._give(pb.Settlement(token=self._token, release=pb.Release()))
 
     def extend(self, lease: timedelta | None = None) -> PendingSettlement:
         """Move the ack deadline; may be done often, until the delivery is settled.
@@ -195,7 +197,6 @@ class Delivery:
 
     def _give(self, settlement: pb.Settlement) -> PendingSettlement:
         if self._settlement is None:
-            settlement.token = self._token
             self._settlement = self._settle(self, settlement)
         return self._settlement
 

@@ -159,7 +159,8 @@ class Leases:
 
     def _settle_for_good(self, delivery: Delivery, settlement: pb.Settlement) -> PendingSettlement:
         key = delivery.key
-        settlement.traceparent = self._traces.end(delivery, settlement)
+        if delivery.span is not None:
+            settlement.traceparent = self._traces.end(delivery, settlement)
         was_in_hand = self._in_hand.get(key) is delivery
         if was_in_hand:
             del self._in_hand[key]

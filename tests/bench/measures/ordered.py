@@ -68,8 +68,13 @@ async def _drain(
     ):
         tally = await backlog.drained(consumer, rig.free_events + heads)
         rows = await rig.server.value(_ROWS, database, subscription)
-    details = {"rows": rows, "seconds_to_first_delivery": (tally.first - began) / 1e9}
-    return backlog.reading(tally, rig.free_events, memory, details)
+    details = {
+        "rows": rows,
+        "seconds_to_first_delivery": (tally.first - began) / 1e9,
+        # It is over too soon to tell whether memory stays flat, so this is no sample of it.
+        "relay_rss_mb": memory["relay"].most / 1e6,
+    }
+    return backlog.reading(tally, rig.free_events, {}, details)
 
 
 async def _get_stuck(rig: Rig, database: str, subscription: str) -> None:

@@ -17,10 +17,8 @@ from bench.rig import Rig
 from bench.samples import Reading
 from bench.service import WholePath
 
-# Transactions that began after the snapshot was taken. Fails if its connection is gone.
-_AGE = (
-    "SELECT age(backend_xmin) FROM pg_stat_activity WHERE pid = pg_backend_pid() AND backend_xid IS NOT NULL"
-)
+# Transactions that began after the snapshot was taken. Asked from outside: in a transaction, age() counts from itself.
+_AGE = "SELECT age(backend_xmin) FROM pg_stat_activity WHERE pid = $1 AND backend_xid IS NOT NULL"
 _CURSOR_BYTES = "SELECT pg_table_size('hookline.cursors')"
 
 
@@ -60,6 +58,10 @@ class _Side:
         return Reading(self.webhooks / self.seconds, "webhooks/s", told)
 
 
+class LetGoError(Exception):
+    """The snapshot was not held to the end, so what was measured isn't what was meant."""
+
+
 async def measure(rig: Rig, database: str, held_database: str) -> tuple[Reading, Reading]:
     """Webhooks per second without and with the snapshot: of all turns together, each until its last ack."""
     async with (
@@ -69,7 +71,7 @@ async def measure(rig: Rig, database: str, held_database: str) -> tuple[Reading,
         for side in (free, held):
             await side.take_turn(rig.warm_up, counts=False)
         await rig.server.settle()
-        async with _snapshot(rig, held_database) as connection:
+        async with _snapshot(rig, held_database) as pid:
             began = time.monotonic()
             order = [free, held]
             while not held.rates or time.monotonic() - began < rig.hold:
@@ -78,7 +80,9 @@ async def measure(rig: Rig, database: str, held_database: str) -> tuple[Reading,
                 # Who was first is second next: what changes with time changes for both.
                 order.reverse()
             seconds = time.monotonic() - began
-            transactions = await connection.fetchval(_AGE)
+            transactions = await rig.server.value(_AGE, held_database, pid)
+            if transactions is None:
+                raise LetGoError
             readings = (
                 await free.reading({}),
                 await held.reading({"held_seconds": seconds, "transactions_meanwhile": transactions}),
@@ -96,13 +100,13 @@ async def _installation(rig: Rig, database: str, name: str) -> AsyncIterator[_Si
 
 
 @asynccontextmanager
-async def _snapshot(rig: Rig, database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A transaction that has read and written, and stays open."""
+async def _snapshot(rig: Rig, database: str) -> AsyncIterator[int]:
+    """A transaction that has read and written, and stays open; with the id of its server process."""
     await rig.server.execute("CREATE TABLE scratch (number bigint)", database)
     connection = await asyncpg.connect(rig.server.url(database))
     try:
         async with connection.transaction(isolation="repeatable_read"):
             await connection.execute("INSERT INTO scratch SELECT count(*) FROM hookline.cursors")
-            yield connection
+            yield connection.get_server_pid()
     finally:
         await connection.close()
