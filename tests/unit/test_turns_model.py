@@ -180,10 +180,10 @@ class Relay:
             changes.acked.append(delivery)
             self.inventory.remove(delivery)
             if delivery.has_row:
-                self.inventory.decided(place)
+                self.inventory.decided(place, changes)
         elif place.replay or self.shard.progress.is_settled(place.seq):
             changes.late.append((self.shard, place))
-            self.inventory.decided(place)
+            self.inventory.decided(place, changes)
         else:
             return False
         self.settler.add(changes)

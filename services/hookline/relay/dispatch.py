@@ -231,10 +231,10 @@ class Dispatcher:
         for delivery in changes.acked:
             self._inventory.remove(delivery)
             if delivery.has_row:
-                self._inventory.decided(delivery.place)
+                self._inventory.decided(delivery.place, changes)
                 changes.attempts.append(attempt(delivery, "acked", ""))
         for _, place in changes.late:
-            self._inventory.decided(place)
+            self._inventory.decided(place, changes)
         changes.committed = asyncio.get_running_loop().create_future()
         self._settler.add(changes)
         self._leases.hand_out()

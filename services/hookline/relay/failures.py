@@ -90,7 +90,7 @@ class Failures:
             delivery.portion = 0  # whoever judges it is alive
         row = self._inventory.row(delivery, "waiting", reason=reason)
         self._inventory.remove(delivery)
-        self._inventory.decided(delivery.place)
+        self._inventory.decided(delivery.place, changes)
         if delay is not None:
             changes.rows.append((delivery.shard, replace(row, delay=delay)))
             self._inventory.failed(delivery, changes)

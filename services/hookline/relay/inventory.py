@@ -30,8 +30,9 @@ class Inventory:
         self._deliveries: dict[Place, Delivery] = {}
         self._waiting_bytes = 0
         self._waiting = 0
-        self._unwritten: set[Place] = set()
-        """Decided on, and not committed: a row that is read now may be out of date."""
+        self._unwritten: dict[Place, Changes] = {}
+        """Decided on, and not committed: a row that is read now may be out of date. The last decision counts: the commit
+        of one before it says nothing of it."""
         self._touched: set[Place] = set()
         """The same, since the last look for rows began."""
 
@@ -104,16 +105,18 @@ class Inventory:
         if unsure.turns:
             self._settler.add(unsure)
 
-    def decided(self, place: Place) -> None:
-        """Something that has a row, or will, is not what its row says any more."""
-        self._unwritten.add(place)
+    def decided(self, place: Place, changes: Changes) -> None:
+        """Something that has a row, or will, is not what its row says any more, but what `changes` will write."""
+        self._unwritten[place] = changes
         self._touched.add(place)
 
     def written(self, changes: Changes) -> None:
         """What was decided is committed, or its shard is lost."""
-        self._unwritten.difference_update(delivery.place for delivery in changes.acked)
-        self._unwritten.difference_update(place for _, place in changes.late)
-        self._unwritten.difference_update(row.place for _, row in changes.rows)
+        acked = [delivery.place for delivery in changes.acked]
+        others = [place for _, place in changes.late] + [row.place for _, row in changes.rows]
+        for place in (*acked, *others):
+            if self._unwritten.get(place) is changes:
+                del self._unwritten[place]
 
     def remove(self, delivery: Delivery) -> None:
         """It is settled or becomes a row; its turn isn't over by that."""
@@ -146,7 +149,7 @@ class Inventory:
         for other in behind:
             self._stop_waiting(other)
             self._forget(other)
-            self.decided(other.place)
+            self.decided(other.place, changes)
             changes.rows.append((other.shard, self.row(other, "blocked")))
         self._go(following)
         if turns.should_ask(delivery.key):
