@@ -105,12 +105,16 @@ class Turns(Generic[Item]):
         self.waiting += 1
         return Arrival.WAIT
 
-    def arrive_again(self, key: Key, place: Place, item: Item) -> tuple[Arrival, Item | None]:
+    def arrive_again(
+        self, key: Key, place: Place, item: Item, *, is_row: bool
+    ) -> tuple[Arrival, Item | None]:
         """Something known before was read: a row that is due, or what a relay before this one had in its hands.
 
         Also answers a delivery that must wait again, because this one's turn comes before.
         """
         entry = self._entry(key)
+        # Where a row comes from, which others may have written, there may be more that wait for it.
+        entry.has_rows = entry.has_rows or is_row
         if entry.held_by is not None and place > entry.held_by:
             return Arrival.LATER, None
         if entry.held_by == place:
@@ -127,7 +131,7 @@ class Turns(Generic[Item]):
         return Arrival.WAIT, None
 
     def handed_out(self, key: Key) -> None:
-        """The active delivery is in a consumer's hands."""
+        """The active delivery is in a consumer's hands, or settled: its turn isn't given to an earlier one."""
         self._entries[key].is_out = True
 
     def taken_back(self, key: Key) -> Item | None:
@@ -170,6 +174,10 @@ class Turns(Generic[Item]):
         entry.has_rows = entry.parked_meanwhile = True
         entry.held_by = min(place, entry.held_by) if entry.held_by is not None else place
         return self._next(key, entry), behind
+
+    def row_gone(self, key: Key) -> None:
+        """A row of the key was settled: others, which nobody has heard of, may have waited for it."""
+        self._entry(key).has_rows = True
 
     def should_ask(self, key: Key) -> bool:
         """Whether to ask the database now whose turn it is. Answering yes counts as asking."""

@@ -65,6 +65,8 @@ class Arrivals:
         self._due_look = 0.0
         """Loop time of the next look for rows that are due."""
         self._work = asyncio.Event()
+        self.sought = 0
+        """Batches of settlements that wait for something to be read."""
         self.is_wanted = False
         """There are consumers, and we aren't about to stop."""
         self.on_arrival: Callable[[], None] = lambda: None
@@ -130,8 +132,7 @@ class Arrivals:
 
     def _has_room(self) -> bool:
         return (
-            self.is_wanted
-            and not self._subscription.paused
+            ((self.is_wanted and not self._subscription.paused) or self.sought > 0)
             and self._ready.events < READ_AHEAD_EVENTS // 2
             and self._ready.bytes < READ_AHEAD_BYTES
             and self._settler.waiting < _MOST_UNWRITTEN

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _READY_PATIENCE = 2.0
+_AWAY = 30.0
+"""Seconds without a consumer after which those of other relays come first; between two pulls is nobody."""
 _LONGEST_FAREWELL = timedelta(seconds=30)
 """How long a shard that another relay is to have waits for what is out, however long the ack deadline is."""
 
@@ -141,19 +143,35 @@ class Dispatcher:
     def join(self, holder: Holder) -> None:
         """Let a consumer take part."""
         self._leases.join(holder)
+        self._ownership.join()
         self.changed()
 
     def leave(self, holder: Holder) -> None:
         """Take back what a consumer holds, as if it had never been handed out. Leaving twice is leaving once."""
         if self._leases.part(holder):
             self.release(self._leases.held_by(holder), reason="stream closed", first=True)
-            self.changed()
+            self._parted()
 
     def lose(self, holder: Holder, reason: str) -> None:
         """A consumer is gone without a word: what it held may have killed it."""
         if self._leases.part(holder):
             self.suspect(self._leases.held_by(holder), reason)
-            self.changed()
+            self._parted()
+
+    def _parted(self) -> None:
+        if not self._leases.holders:
+            self._ownership.leave_after(_AWAY)
+        self.changed()
+
+    @contextlib.contextmanager
+    def reading_on(self) -> Iterator[None]:
+        """Read without any consumer too, while settlements wait for what their tokens name."""
+        self._arrivals.sought += 1
+        self._arrivals.wake()
+        try:
+            yield
+        finally:
+            self._arrivals.sought -= 1
 
     def drain(self) -> None:
         """Hand out nothing more; settlements are still taken."""

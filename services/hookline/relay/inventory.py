@@ -31,8 +31,8 @@ class Inventory:
         self._waiting_bytes = 0
         self._waiting = 0
         self._unwritten: dict[Place, Changes] = {}
-        """Decided on, and not committed: a row that is read now may be out of date. The last decision counts: the commit
-        of one before it says nothing of it."""
+        """Decided on, and not committed: a row that is read now may be out of date. Each by the last decision on it, of
+        which the commit of one before says nothing."""
         self._touched: set[Place] = set()
         """The same, since the last look for rows began."""
 
@@ -67,7 +67,7 @@ class Inventory:
             room = self._waiting < _MOST_WAITING and self._waiting_bytes < _MOST_WAITING_BYTES
             arrival = shard.turns.arrive(delivery.key, delivery.place, delivery, room=room)
             if arrival is Arrival.PARK:
-                parked.rows.append((shard, self.row(delivery, "blocked")))
+                self._park(delivery, delivery.key, parked)
             else:
                 self._keep(delivery, arrival)
         if parked.rows:
@@ -78,8 +78,8 @@ class Inventory:
         parked = Changes()
         for shard, event in found:
             delivery = Delivery(event, shard, key=self._key(event))
-            if not self._take_again(delivery):
-                parked.rows.append((shard, self.row(delivery, "blocked")))
+            if not self._take_again(delivery) and delivery.key is not None:
+                self._park(delivery, delivery.key, parked)
         if parked.rows:
             self._settler.add(parked)
 
@@ -125,6 +125,9 @@ class Inventory:
             # An ack of an earlier hand-over came while it waited for its turn, which it doesn't any more.
             self._stop_waiting(delivery)
             delivery.key = None
+        elif delivery.key is not None:
+            # Nothing takes its turn from it any more, wherever it is.
+            delivery.shard.turns.handed_out(delivery.key)
 
     def drop(self, delivery: Delivery) -> None:
         """Forget it: its shard belongs to another relay, or soon will."""
@@ -190,6 +193,8 @@ class Inventory:
                     self.ask(shard, key)
         for (number, _), key in written.done.items():
             if key.ordering_key and (shard := shards.get(number)) is not None:
+                if (number, key) not in written.turns:
+                    shard.turns.row_gone(key)
                 self.ask(shard, key)
 
     def row(
@@ -209,6 +214,12 @@ class Inventory:
             reason=reason,
         )
 
+    def _park(self, delivery: Delivery, key: Key, changes: Changes) -> None:
+        """It waits as a row. What was the lowest one may be gone, by an operator's hand: then nobody else asks."""
+        changes.rows.append((delivery.shard, self.row(delivery, "blocked")))
+        if delivery.shard.turns.should_ask(key):
+            changes.turns.append((delivery.shard, key))
+
     def _forget(self, delivery: Delivery) -> None:
         delivery.settled = True
         self._deliveries.pop(delivery.place, None)
@@ -224,7 +235,9 @@ class Inventory:
         if delivery.key is None:
             self._keep(delivery, Arrival.GO)
             return True
-        arrival, displaced = delivery.shard.turns.arrive_again(delivery.key, delivery.place, delivery)
+        arrival, displaced = delivery.shard.turns.arrive_again(
+            delivery.key, delivery.place, delivery, is_row=delivery.has_row
+        )
         if arrival is Arrival.LATER:
             return False
         if displaced is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
@@ -86,6 +87,8 @@ class Ownership:
         self._on_lost = on_lost
         self._on_leaving = on_leaving
         self._nudged = asyncio.Event()
+        self._joined_until = 0.0
+        """Loop time until which we share. Without consumers of our own, those of other relays come first."""
         self.shards: dict[Shard, OwnedShard] = {}
         self._attempted = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -111,6 +114,16 @@ class Ownership:
                         await self._nudged.wait()
                         # Whoever comes or leaves is seldom alone.
                         await asyncio.sleep(_GATHER)
+
+    def join(self) -> None:
+        """There are consumers: take part in sharing the shards."""
+        if self._joined_until <= asyncio.get_running_loop().time():
+            self.nudge()
+        self._joined_until = math.inf
+
+    def leave_after(self, seconds: float) -> None:
+        """There are no more consumers: leave the shards to other relays' if none comes by then."""
+        self._joined_until = asyncio.get_running_loop().time() + seconds
 
     def nudge(self) -> None:
         """Something changed among those who share the shards: look now."""
@@ -208,13 +221,15 @@ class Ownership:
 
     async def _share(self) -> None:
         """Take what is free up to our share, or begin to leave what is above it."""
+        joined = self._joined_until > asyncio.get_running_loop().time()
         valid_until = self._valid_until()
         taken, members, total = await cursors.acquire(
             self._session,
             self._subscription,
             owner=self._owner,
             lease=self._lease,
-            share=lambda members, total: fair_share(members, self._owner, total) - len(self.shards),
+            joining=joined,
+            share=lambda members, total: self._fair_share(joined, members, total) - len(self.shards),
             within=self._lease,
         )
         # Our own lease may have expired before it was renewed: what we knew of it is void now.
@@ -226,13 +241,18 @@ class Ownership:
             self._on_acquired(acquired)
         self._attempted.set()
         staying = [shard for shard in self.shards.values() if not shard.leaving]
-        surplus = len(staying) - fair_share(members, self._owner, total)
+        surplus = len(staying) - self._fair_share(joined, members, total)
         if surplus > 0:
             # Those with the least under way leave soonest.
             leaving = sorted(staying, key=lambda shard: (shard.out, len(shard.turns), shard.shard))[:surplus]
             for shard in leaving:
                 shard.leaving = True
             self._on_leaving(leaving)
+
+    def _fair_share(self, joined: bool, members: list[str], total: int) -> int:  # noqa: FBT001
+        if joined:
+            return fair_share(members, self._owner, total)
+        return 0 if members else total
 
     async def _renew(self) -> None:
         mine = list(self.shards.values())

@@ -125,10 +125,13 @@ class ReadyQueue:
         """The first that still waits; drops those before it that were settled, lost or withdrawn."""
         while queue:
             delivery = queue[0]
-            if delivery.is_ready and not delivery.settled and not delivery.shard.lost:
+            # It may have been withdrawn and added again since, to the other queue.
+            is_elsewhere = (queue is self._suspects) != bool(delivery.portion)
+            if delivery.is_ready and not is_elsewhere and not delivery.settled and not delivery.shard.lost:
                 return delivery
             queue.popleft()
-            self.withdraw(delivery)
+            if not is_elsewhere:
+                self.withdraw(delivery)
         return None
 
     def _take(self, queue: deque[Delivery], holder: Holder) -> None:

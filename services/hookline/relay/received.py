@@ -64,7 +64,8 @@ class ReceivedSettlements:
         undecided = self._judge(self._settlements)
         await self._commit()
         if undecided:
-            await self._judge_later(undecided)
+            with self._dispatcher.reading_on():
+                await self._judge_later(undecided)
         return self._failures
 
     async def _judge_later(self, undecided: list[pb.Settlement]) -> None:

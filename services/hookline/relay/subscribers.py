@@ -10,6 +10,7 @@ from datetime import timedelta
 import structlog
 
 from hookline import config
+from hookline.core.subscription import Subscription
 from hookline.core.window import Limit
 from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.model import SubscriptionName
@@ -88,11 +89,7 @@ class Subscribers:
             DatabaseUnavailable: It can't be known whether the subscription exists.
         """
         async with self._use(name, linger=_LINGER) as served:
-            if served.dispatcher.subscription.push is not None:
-                raise failed_precondition(
-                    "PUSH_SUBSCRIPTION",
-                    f"subscription {name!r} is pushed to its consumer; nobody can connect to it",
-                )
+            _refuse_if_pushed(served.dispatcher.subscription)
             stream = Stream(consumer, limit, served.dispatcher.tokens)
             with self._held(served, stream):
                 try:
@@ -109,6 +106,7 @@ class Subscribers:
     async def pull(self, name: str, consumer: str, limit: Limit, *, wait: timedelta) -> PulledLease:
         """Lease what is ready. Errors as of `open`; if the caller is cancelled, nothing stays leased."""
         async with self._use(name, linger=_LINGER_BETWEEN_CALLS) as served:
+            _refuse_if_pushed(served.dispatcher.subscription)
             pulled = PulledLease(consumer, limit, served.dispatcher)
             with self._held(served, pulled):
                 served.dispatcher.join(pulled)
@@ -307,3 +305,11 @@ class Subscribers:
         task = asyncio.create_task(job)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _refuse_if_pushed(subscription: Subscription) -> None:
+    if subscription.push is not None:
+        raise failed_precondition(
+            "PUSH_SUBSCRIPTION",
+            f"subscription {subscription.name!r} is pushed to its consumer; nobody else can have its events",
+        )

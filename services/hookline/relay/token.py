@@ -10,6 +10,9 @@ from hookline.relay.delivery import Delivery
 
 _LAYOUT = Struct(">BIHQQQII")
 _VERSION = 2
+_HIGHEST_SHARD = 255
+"""The first byte of an event's id."""
+_HIGHEST_NUMBER = 2**63 - 1
 
 
 class Token(NamedTuple):
@@ -69,6 +72,9 @@ class TokenCodec:
             return None
         version, subscription, shard, epoch, seq, replay, event, hand_over = _LAYOUT.unpack(token)
         if version != _VERSION or subscription != self._subscription:
+            return None
+        if shard > _HIGHEST_SHARD or max(epoch, seq, replay) > _HIGHEST_NUMBER:
+            # No relay writes such a one, and Postgres has no such numbers.
             return None
         return Token(Shard(shard), epoch, Seq(seq), replay, event, hand_over)
 

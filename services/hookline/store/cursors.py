@@ -16,6 +16,7 @@ async def acquire(
     *,
     owner: str,
     lease: timedelta,
+    joining: bool,
     share: Callable[[list[str], int], int],
     within: timedelta,
 ) -> tuple[list[OwnedCursor], list[str], int]:
@@ -26,13 +27,14 @@ async def acquire(
         subscription: Whose.
         owner: Who takes.
         lease: For how long.
+        joining: It has consumers. One without may take what those with consumers leave.
         share: Told all members and the number of shards, says how many more to take.
         within: Deadline of each statement.
 
     Returns:
-        What was taken, all live members, and the number of shards.
+        What was taken, all other live members, and the number of shards.
     """
-    [found] = await session.fetch(_SQL["join"], subscription, owner, lease, within=within)
+    [found] = await session.fetch(_SQL["join"], subscription, owner, lease, joining, within=within)
     members: list[str] = found["members"]
     total: int = found["shards"]
     wanted = min(share(members, total), found["free"])

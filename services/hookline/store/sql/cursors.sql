@@ -1,16 +1,16 @@
--- join: say that a relay has consumers; answers who else has, how many shards there are, and how many of them are free
+-- join: say that a relay has consumers, if it has ($4); answers who else has, how many shards there are, and how many of them are free
 WITH joined AS (
     INSERT INTO hookline.members AS m (subscription, owner, alive_until)
-    SELECT $1, $2, clock_timestamp() + $3 FROM hookline.subscriptions WHERE name = $1
+    SELECT $1, $2, clock_timestamp() + $3 FROM hookline.subscriptions WHERE name = $1 AND $4
         ON CONFLICT (subscription, owner) DO UPDATE SET alive_until = excluded.alive_until
     RETURNING (xmax = 0) AS is_new
 ),
 others AS (
     SELECT owner FROM hookline.members WHERE subscription = $1 AND owner <> $2 AND alive_until > clock_timestamp()
 ),
--- Whoever has more than a share now should look at once.
+-- Whoever has more than a share now should look at once; so should one that has shards and no consumers.
 told AS (
-    SELECT pg_notify('hookline_control', 'members') FROM joined WHERE is_new AND EXISTS (SELECT FROM others)
+    SELECT pg_notify('hookline_control', 'members') FROM joined WHERE is_new
 )
 SELECT ARRAY(SELECT owner FROM others) AS members,
        (SELECT count(*)::integer FROM hookline.cursors WHERE subscription = $1) AS shards,
