@@ -12,14 +12,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from hookline.v1 import delivery_pb2 as pb
-from path.rig.database import connect, cursors, locked_cursors, until_waiting_for_lock
+from path.rig.database import attempts, connect, cursors, locked_cursors, rows, until_waiting_for_lock
 from path.rig.events import append, append_many, event
 from path.rig.process import SERVICE, RelayProcess, write_config
 from path.rig.relay import Relay
-from path.rig.stream import RawStream, ids
+from path.rig.stream import RawStream, ids, reasons
 from path.rig.wait import until
 
 MIB = 1024 * 1024
+SETTLED = pb.SettlementFailureReason.SETTLEMENT_FAILURE_REASON_ALREADY_SETTLED
 
 
 @pytest.fixture
@@ -89,7 +90,8 @@ async def test_a_paused_relay_cannot_settle_what_another_took_over(
         held = await zombies.deliveries(12)
         process.signal(signal.SIGSTOP)
         try:
-            sequence = await zombies.send_acks(*held)
+            rejects = [pb.Settlement(token=delivery.token, reject=pb.Reject()) for delivery in held]
+            sequence = await zombies.settle(rejects)
             await heirs.start()
             again = await heirs.deliveries(12)
             assert sorted(ids(again)) == sorted(sent)
@@ -98,16 +100,41 @@ async def test_a_paused_relay_cannot_settle_what_another_took_over(
         finally:
             process.signal(signal.SIGCONT)
         confirmation = await zombies.confirmation(sequence)
-        assert {failure.token for failure in confirmation.failures} == {delivery.token for delivery in held}
-        # It knows now, and wrote nothing.
-        after = await cursors(database)
-        for shard, row in before.items():
-            assert (after[shard]["epoch"], after[shard]["owner"]) == (row["epoch"], row["owner"])
-            assert (after[shard]["position"], after[shard]["pending"]) == (row["position"], row["pending"])
+        assert reasons(confirmation).keys() == {delivery.token for delivery in held}
+        # It knows now, and wrote nothing; what it has from now on are new leases.
+        assert await rows(database) == await attempts(database) == []
+        for shard, row in (await cursors(database)).items():
+            assert (row["epoch"], row["position"]) >= (before[shard]["epoch"], before[shard]["position"])
         assert not (await heirs.ack(*again[6:])).failures
         more = await append_many(database, 4)
-        assert sorted(ids(await heirs.deliveries(4))) == sorted(more)
-        assert await zombies.rest() == []
+        assert sorted(ids([*await heirs.rest(), *await zombies.rest()])) == sorted(more)
+
+
+async def test_acks_of_a_paused_relay_are_carried_out_by_the_one_that_took_over(
+    process: RelayProcess, database: str, config: Path
+) -> None:
+    """That the events were processed is true, whoever's word it is."""
+    async with (
+        RawStream(process.target) as zombies,
+        RelayProcess(database, config, name="other") as other,
+        RawStream(other.target) as heirs,
+    ):
+        await zombies.start()
+        await append_many(database, 12)
+        held = await zombies.deliveries(12)
+        process.signal(signal.SIGSTOP)
+        try:
+            sequence = await zombies.send_acks(*held)
+            await heirs.start()
+            again = await heirs.deliveries(12)
+            settled = set(ids(again[:6]))
+            assert not (await heirs.ack(*again[:6])).failures
+        finally:
+            process.signal(signal.SIGCONT)
+        failed = reasons(await zombies.confirmation(sequence))
+        assert failed == {d.token: SETTLED for d in held if d.event_id in settled}
+        assert reasons(await heirs.ack(*again[6:])) == {d.token: SETTLED for d in again[6:]}
+        assert await heirs.rest() == []
 
 
 async def test_terminating_drains(process: RelayProcess, database: str) -> None:

@@ -264,7 +264,8 @@ async def test_an_ack_after_the_deadline_counts_while_the_delivery_waits_for_its
         assert reasons(await stream.ack(delivery)) == {}
         assert await rows(database) == []
         assert reasons(await stream.ack(delivery)) == {delivery.token: SETTLED}
-    assert [a["outcome"] for a in await attempts(database)][0] == "expired"
+    [attempt] = await attempts(database)
+    assert attempt["outcome"] == "expired"
 
 
 async def test_an_ack_of_an_earlier_hand_over_counts_while_the_delivery_is_out_elsewhere(
@@ -316,7 +317,7 @@ async def test_only_the_latest_hand_over_may_give_any_other_verdict(database: st
 @pytest.mark.parametrize("verdict", ["retry", "reject", "release"])
 @pytest.mark.parametrize("ack_first", [True, False])
 async def test_of_contradicting_verdicts_in_one_batch_the_ack_counts(
-    database: str, verdict: str, ack_first: bool
+    database: str, verdict: str, *, ack_first: bool
 ) -> None:
     await append_many(database, 2)
     async with serving(database) as (_, stream):

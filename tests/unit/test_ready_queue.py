@@ -232,19 +232,22 @@ def test_with_a_single_consumer_neither_suspects_nor_others_starve(events: int) 
 def test_what_waits_twice_in_the_queue_is_handed_out_once_and_as_what_it_is() -> None:
     """It was withdrawn, added again, handed out from its old place, and then its consumer died."""
     one, deliveries = shard(), Deliveries()
-    queue, consumer = ReadyQueue(), Holder("test", Limit(10, 100))
-    suspect, other = deliveries.new(one), deliveries.new(one)
+    queue, holders = ReadyQueue(), [Holder("one", Limit(2, 100)), Holder("two", Limit(3, 100))]
+    suspect, other, *busy = (deliveries.new(one) for _ in range(4))
+    for holder, held in zip(holders, busy, strict=True):
+        queue.add(held)
+        assert queue.next_portion([holder], NOW) == (holder, [held])
     queue.add(suspect)
     queue.withdraw(suspect)
+    queue.add(other)
     queue.add(suspect)
-    handed = queue.next_portion([consumer], NOW)
-    assert handed == (consumer, [suspect])
+    assert queue.next_portion(holders[:1], NOW) == (holders[0], [suspect])
     take_back(suspect)
     suspect.portion = 1
     queue.add_first([suspect])
-    queue.add_first([other])
-    assert queue.next_portion([consumer], NOW) == (consumer, [suspect])
-    assert queue.next_portion([consumer], NOW) is None
-    take_back(suspect)
-    assert queue.next_portion([consumer], NOW) == (consumer, [other])
+    # Neither of them holds nothing, so there is nobody for the suspect yet.
+    assert queue.next_portion(holders, NOW) == (holders[1], [other])
+    assert queue.next_portion(holders, NOW) is None
+    take_back(busy[0])
+    assert queue.next_portion(holders, NOW) == (holders[0], [suspect])
     assert queue.events == queue.bytes == 0

@@ -14,7 +14,8 @@ class ReadyQueue:
     """Deliveries in the order in which they are handed out; suspects of killing consumers apart from the others.
 
     A suspect goes to a holder that has nothing else, and that gets nothing else until it has settled what it got:
-    one portion at a time for the whole subscription, so that a killer takes few others with it.
+    one portion at a time for the whole subscription, so that a killer takes few others with it. After each the others
+    have their turn, so that a single consumer serves both.
     """
 
     def __init__(self) -> None:
@@ -60,12 +61,20 @@ class ReadyQueue:
 
         What is answered is taken out of the queue and counted against the holder's window.
         """
+        if self._quarantine_ended() and (portion := self._normal_portion(holders, now)) is not None:
+            return portion
         return self._suspicious_portion(holders, now) or self._normal_portion(holders, now)
+
+    def _quarantine_ended(self) -> bool:
+        """Whether what was handed out as suspect has just been settled."""
+        held = self._quarantined
+        if held is None or not self._examined or held.window.events > 0:
+            return False
+        self._quarantined = None
+        return True
 
     def _suspicious_portion(self, holders: list[Holder], now: float) -> tuple[Holder, list[Delivery]] | None:
         held = self._quarantined
-        if held is not None and self._examined and held.window.events == 0:
-            held = self._quarantined = None
         first = self._first(self._suspects)
         if first is None:
             if held is not None and not self._examined:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN = 0.1
 """Seconds between two looks at a token that can't be judged yet."""
+_MOST_DETAILS = 1_000
+"""Failures of one message that are told to people too: the answer must be no larger than what a client takes."""
 _LONGEST_EXTENSION = timedelta(hours=12)
 _Reason = pb.SettlementFailureReason
 _INVALID = _Reason.SETTLEMENT_FAILURE_REASON_INVALID_TOKEN
@@ -137,7 +139,7 @@ class ReceivedSettlements:
         elif delivery in self._acked or not token.is_latest(delivery):
             self._fail(settlement, _STALE)
         elif verdict == "retry":
-            asked = _duration(settlement.retry.delay) if settlement.retry.HasField("delay") else timedelta(0)
+            asked = duration(settlement.retry.delay) if settlement.retry.HasField("delay") else timedelta(0)
             if asked is None:
                 self._fail(settlement, _INVALID_VERDICT)
                 return
@@ -154,7 +156,7 @@ class ReceivedSettlements:
         elif verdict == "release":
             self._dispatcher.release([delivery])
         else:
-            lease = _duration(settlement.extend.lease) if settlement.extend.HasField("lease") else None
+            lease = duration(settlement.extend.lease) if settlement.extend.HasField("lease") else None
             if settlement.extend.HasField("lease") and lease is None:
                 self._fail(settlement, _INVALID_VERDICT)
                 return
@@ -177,11 +179,15 @@ class ReceivedSettlements:
 
     def _fail(self, settlement: pb.Settlement, reason: "pb.SettlementFailureReason.ValueType") -> None:
         self._failures.append(
-            pb.SettlementFailure(token=settlement.token, reason=reason, detail=_DETAILS[reason])
+            pb.SettlementFailure(
+                token=settlement.token,
+                reason=reason,
+                detail=_DETAILS[reason] if len(self._failures) < _MOST_DETAILS else "",
+            )
         )
 
 
-def _duration(message: Duration) -> timedelta | None:
+def duration(message: Duration) -> timedelta | None:
     """A duration that isn't negative; None for one that is, or that no timedelta can hold."""
     try:
         duration: timedelta = message.ToTimedelta()

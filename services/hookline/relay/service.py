@@ -1,6 +1,7 @@
 """`hookline.v1.DeliveryService`: what consumers call."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import structlog
 from hookline.core.window import Limit
 from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.relay.dispatch import Dispatcher
+from hookline.relay.received import duration
 from hookline.relay.stream import Stream
 from hookline.relay.subscribers import Subscribers
 from hookline.rpc import RpcError, abort, invalid, unavailable
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _LONGEST_NAME = 128
+_MOST_SETTLEMENTS = 100_000
 _SHORTEST_PULL = timedelta(milliseconds=250)
 """So that the first call after a while finds out whether anything is ready."""
 _LONGEST_PULL = timedelta(seconds=60)
@@ -60,6 +63,7 @@ class DeliveryService(DeliveryServiceServicer):
     async def Settle(self, request: pb.SettleRequest, context: "SettleContext") -> pb.SettleResponse:  # noqa: N802
         """Settle deliveries, wherever they came from."""
         try:
+            _check(request.settlements)
             async with self._subscribers.dispatcher(request.subscription) as dispatcher:
                 failures = await dispatcher.settle(request.settlements)
             return pb.SettleResponse(failures=failures)
@@ -72,8 +76,8 @@ class DeliveryService(DeliveryServiceServicer):
         limit = _limit(request.window)
         if limit.events == 0:
             raise invalid("EMPTY_WINDOW", "set window.max_events to how many deliveries you can take")
-        wait = request.wait.ToTimedelta() if request.HasField("wait") else timedelta(0)
-        if not timedelta(0) <= wait <= _LONGEST_PULL:
+        wait = duration(request.wait)
+        if wait is None or wait > _LONGEST_PULL:
             raise invalid("WAIT_OUT_OF_RANGE", f"wait must be between 0 s and {_LONGEST_PULL.seconds} s")
         pulled = await self._subscribers.pull(
             request.subscription, _consumer(request.consumer), limit, wait=max(wait, _SHORTEST_PULL)
@@ -137,6 +141,7 @@ class DeliveryService(DeliveryServiceServicer):
         while isinstance(request := await context.read(), pb.SubscribeRequest):
             match request.WhichOneof("message"):
                 case "settlements":
+                    _check(request.settlements.settlements)
                     await stream.room_for_settlements()
                     stream.owe_confirmation()
                     settling = asyncio.create_task(_settle(dispatcher, stream, request.settlements))
@@ -176,6 +181,11 @@ async def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBa
         stream.abort(f"it can't be known what became of a settlement: {error}")
     else:
         stream.confirm(batch.sequence, failures)
+
+
+def _check(settlements: Sequence[pb.Settlement]) -> None:
+    if len(settlements) > _MOST_SETTLEMENTS:
+        raise invalid("TOO_MANY_SETTLEMENTS", f"send at most {_MOST_SETTLEMENTS} settlements in one message")
 
 
 def _consumer(name: str) -> str:
