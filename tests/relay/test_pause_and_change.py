@@ -22,7 +22,7 @@ async def change(database: str, assignment: str, *args: Any, hint: bool = True) 
     """Change the subscription as the operators' service does; a relay that gets no hint looks by itself."""
     async with connect(database) as connection, connection.transaction():
         await connection.execute(
-            f"UPDATE hookline.subscriptions SET {assignment}, version = version + 1",  # noqa: S608
+            f"UPDATE hookline.subscriptions SET {assignment}, version = version + 1",
             *args,
         )
         if hint:

@@ -113,7 +113,7 @@ async def test_a_paused_relay_cannot_settle_what_another_took_over(
 async def test_acks_of_a_paused_relay_are_carried_out_by_the_one_that_took_over(
     process: RelayProcess, database: str, config: Path
 ) -> None:
-    """That the events were processed is true, whoever's word it is."""
+    """That the events were processed is true whichever relay says so."""
     async with (
         RawStream(process.target) as zombies,
         RelayProcess(database, config, name="other") as other,
