@@ -1,6 +1,6 @@
 """The database as the pure engine sees it: one shard's log, its cursor and its delivery rows, in memory.
 
-Follows hookline.settle, hookline.take_turns, hookline.add_deliveries, hookline.redrive and hookline.delete_dead_letters.
+Follows the SQL functions settle, take_turns, add_deliveries, redrive and delete_dead_letters.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -62,18 +62,18 @@ class Database:
         return row.state != "dead" or self._dead_blocks
 
     def keys_with_rows(self) -> list[KeyWithRows]:
-        found = []
-        for key in sorted({row.key for row in self.rows.values() if row.key.ordering_key}):
-            if (lowest := self._lowest(key)) is not None:
-                found.append(KeyWithRows(SHARD, key, lowest.place, lowest.state == "blocked"))
-        return found
+        keys = sorted({row.key for row in self.rows.values() if row.key.ordering_key})
+        return [
+            KeyWithRows(SHARD, key, lowest.place, lowest.state == "blocked")
+            for key in keys
+            if (lowest := self._lowest(key)) is not None
+        ]
 
-    def read_due(self, held: Collection[tuple[Shard, Place]]) -> list[DueDelivery]:
-        places = {place for _, place in held}
+    def read_due(self, held: Collection[Place]) -> list[DueDelivery]:
         return [
             DueDelivery(row.event, row.place.replay, row.attempt, row.portion, None)
             for row in sorted(self.rows.values(), key=lambda row: (row.due_at, row.place))
-            if row.state == "waiting" and row.due_at <= self.clock and row.place not in places
+            if row.state == "waiting" and row.due_at <= self.clock and row.place not in held
         ]
 
     def settle(
@@ -132,9 +132,7 @@ class Database:
 
     def withdraw(self, replay: int) -> None:
         """The replay was cancelled."""
-        self._remove(
-            row for row in self.rows.values() if row.place.replay == replay and row.state != "dead"
-        )
+        self._remove(row for row in self.rows.values() if row.place.replay == replay and row.state != "dead")
 
     def redrive(self, letters: Iterable[Place]) -> None:
         again = [self.rows[place] for place in letters]

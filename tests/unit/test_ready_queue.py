@@ -79,7 +79,9 @@ class ReadyMachine(RuleBasedStateMachine):
             if suspects:
                 assert len(suspects) == len(portion) <= min(d.portion for d in suspects)
                 assert not before, "suspects go to a consumer that holds nothing else"
-                assert not [d for d in self.out if d.portion and d.holder is not holder], "one quarantine at a time"
+                assert not [d for d in self.out if d.portion and d.holder is not holder], (
+                    "one quarantine at a time"
+                )
             else:
                 assert not any(delivery.portion for delivery in before), "and it gets nothing else"
             window = holder.window
