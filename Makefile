@@ -47,7 +47,7 @@ tail: $(READY) ## Print and ack what `make run` delivers
 
 .PHONY: test
 test: $(READY) ## Run the tests; PG=DIR tests against the PostgreSQL programs in DIR, ARGS=… goes to pytest
-	$(if $(PG),HOOKLINE_TEST_PROGRAMS=$(PG) )$(BIN)/pytest $(ARGS)
+	$(if $(PG),HOOKLINE_TEST_PROGRAMS=$(PG) )$(BIN)/pytest -n 4 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: $(READY) ## Format, lint, types, architecture, contracts, generated code

@@ -20,8 +20,9 @@ Follow one webhook, hop by hop:
     relay.settle        what was decided becomes durable, and is then confirmed
     client.consumer     the other end of the stream
 
-Beside the path: `admin` (gRPC for operators), `relay.replayer` (events of the past once more), `config` (hookline.toml), `embedded` (the PostgreSQL that comes along), `telemetry` (traces and
-logs), `cli` (the `hookline` command), `simulator` (a provider to try it with).
+Beside the path: `admin` (gRPC for operators), `relay.replayer` (events of the past once more), `config`
+(hookline.toml), `embedded` (the PostgreSQL that comes along), `telemetry` (traces and logs), `cli` (the `hookline`
+command), `simulator` (a provider to try it with).
 """
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ import asyncpg
 from hookline.core.turns import Key, Place
 from hookline.model import CursorState, OwnedCursor, Seq, Shard, SubscriptionName
 from hookline.store.session import Session
-from hookline.store.settlements import Attempt, AttemptOutcome, DeliveryRow, State, settle
+from hookline.store.settlements import Attempt, AttemptOutcome, DeliveryRow, Done, State, settle
 
 NAME = SubscriptionName("all")
 SHARD = Shard(0)
@@ -68,7 +68,7 @@ class OwningRelay:
             self._session,
             NAME,
             [OwnedCursor(SHARD, self.epoch, CursorState(Seq(2**40), ()))],
-            done=[(SHARD, place)] if done else [],
+            done=[Done(SHARD, place)] if done else [],
             rows=[] if done else [troubled],
             attempts=[Attempt(SHARD, place, row["attempt"] + 1, outcome, "test", "", now, now)],
             turns=[(SHARD, key)] if key.ordering_key else [],

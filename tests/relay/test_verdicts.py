@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -461,3 +462,19 @@ async def test_a_retry_takes_room_of_no_window(database: str) -> None:
         await stream.retry(*await stream.deliveries(3))
         [holder] = relay.dispatcher()._leases.holders
         assert (holder.window.events, holder.window.bytes) == (0, 0)
+
+
+async def test_an_ack_from_before_a_restore_does_not_settle_another_event_that_waits_at_its_place(
+    database: str,
+) -> None:
+    """The log of a database that was restored from a backup gives the same seqs to other events."""
+    [event_id] = await append_many(database, 1)
+    async with serving(database) as (relay, stream):
+        [delivery] = await stream.deliveries(1)
+        foreign = forged(relay, event_id, event={"event_id": uuid4()})
+        await stream.retry(delivery)
+        answer = await stream.confirmation(await stream.settle([pb.Settlement(token=foreign, ack=pb.Ack())]))
+        assert reasons(answer) == {foreign: SETTLED}
+        assert [row["state"] for row in await rows(database)] == ["waiting"]
+        assert not (await stream.ack(delivery)).failures
+        assert await rows(database) == []

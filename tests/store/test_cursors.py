@@ -33,7 +33,9 @@ def all_of(_: list[str], shards: int) -> int:
 async def acquire(
     session: Session, owner: str, lease: timedelta = LEASE, *, name: SubscriptionName = NAME
 ) -> list[OwnedCursor]:
-    taken, _, _ = await cursors.acquire(session, name, owner=owner, lease=lease, share=all_of, within=WITHIN)
+    taken, _, _ = await cursors.acquire(
+        session, name, owner=owner, lease=lease, joining=True, share=all_of, within=WITHIN
+    )
     return sorted(taken, key=lambda cursor: cursor.shard)
 
 
@@ -138,7 +140,7 @@ async def test_as_many_are_taken_as_the_share_says_of_the_members_that_there_are
             return wanted
 
         taken, members, shards = await cursors.acquire(
-            session, name, owner=owner, lease=lease, share=share, within=WITHIN
+            session, name, owner=owner, lease=lease, joining=True, share=share, within=WITHIN
         )
         return len(taken), sorted(members), shards
 

@@ -133,7 +133,7 @@ async def test_every_cursor_update_is_hot(session: Session, foreign: Any) -> Non
     await declare(session, Subscription(name), start="earliest", within=WITHIN)
     lease = timedelta(minutes=1)
     owned, _, _ = await cursors.acquire(
-        session, name, owner="relay", lease=lease, share=lambda _, shards: shards, within=WITHIN
+        session, name, owner="relay", lease=lease, joining=True, share=lambda _, shards: shards, within=WITHIN
     )
     for position in range(1, 301):
         pending = tuple(Seq(seq) for seq in range(max(0, position - 20), position, 3))

@@ -200,7 +200,7 @@ class Owner:
         outcome = self._draw.choice(["acked"] * 8 + ["waiting"] * 5 + ["dead"])
         self.settled += 1
         if outcome == "acked":
-            await self._write(cursor, state, done=[(cursor.shard, place)], turns=[event])
+            await self._write(cursor, state, done=[settlements.Done(cursor.shard, place)], turns=[event])
         else:
             row = _row(event, place, "waiting" if outcome == "waiting" else "dead", 1)
             await self._write(cursor, state, rows=[row], turns=[event])

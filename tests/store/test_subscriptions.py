@@ -189,6 +189,7 @@ async def test_one_that_was_deleted_and_declared_again_has_epochs_above_all_that
             NAME,
             owner=owner,
             lease=timedelta(microseconds=1),
+            joining=True,
             share=lambda _, shards: shards,
             within=WITHIN,
         )

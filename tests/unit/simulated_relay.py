@@ -15,6 +15,7 @@ from hookline.core.window import Limit
 from hookline.model import Seq
 from hookline.relay.delivery import Delivery
 from hookline.relay.failures import Failures
+from hookline.relay.find import Gone
 from hookline.relay.holder import Holder
 from hookline.relay.inventory import Inventory
 from hookline.relay.leases import Leases
@@ -168,7 +169,7 @@ class Relay:
             if delivery.has_row:
                 self.inventory.decided(place, changes)
         elif place.replay or self.shard.progress.is_settled(place.seq):
-            changes.late.append((self.shard, place))
+            changes.late.append(Gone(self.shard, place, 0))
             self.inventory.decided(place, changes)
         else:
             return False

@@ -11,7 +11,7 @@ from hookline.core.subscription import AfterDeadLetter
 from hookline.core.turns import Key, Place
 from hookline.model import CursorState, LoggedEvent, OwnedCursor, Seq, Shard
 from hookline.store.deliveries import DueDelivery, KeyWithRows
-from hookline.store.settlements import DeliveryRow, Written
+from hookline.store.settlements import DeliveryRow, Done, Written
 from unit.logged_event import logged_event
 
 SHARD = Shard(0)
@@ -80,7 +80,7 @@ class Database:
         self,
         cursor: OwnedCursor,
         *,
-        done: Sequence[tuple[Shard, Place]],
+        done: Sequence[Done],
         rows: Sequence[DeliveryRow],
         turns: Sequence[tuple[Shard, Key]],
     ) -> Written:
@@ -100,7 +100,7 @@ class Database:
                 row.attempt,
                 row.portion,
             )
-        gone = {place: self.rows.pop(place).key for _, place in done if place in self.rows}
+        gone = {place: self.rows.pop(place).key for _, place, _ in done if place in self.rows}
         self._take_turns(key for _, key in turns)
         lowest = {key: self._lowest(key) for _, key in turns}
         return Written(
@@ -186,7 +186,7 @@ class Owner:
         _session: Any,
         shards: Iterable[Any],
         *,
-        done: Sequence[tuple[Shard, Place]],
+        done: Sequence[Done],
         rows: Sequence[DeliveryRow],
         attempts: Sequence[Any],
         turns: Sequence[tuple[Shard, Key]],

@@ -224,7 +224,7 @@ class Dispatcher:
         if delivery is not None:
             return delivery if named.names(delivery) else Foreign.STALE
         if named.replay or shard.progress.is_settled(named.seq):
-            return Gone(shard, named.place)
+            return Gone(shard, named.place, named.event)
         if named.epoch < shard.epoch or shard.progress.is_unsettled(named.seq):
             return Undecided.NOT_READ_YET
         return Foreign.STALE
@@ -251,8 +251,8 @@ class Dispatcher:
             if delivery.has_row:
                 self._inventory.decided(delivery.place, changes)
                 changes.attempts.append(attempt(delivery, "acked", ""))
-        for _, place in changes.late:
-            self._inventory.decided(place, changes)
+        for gone in changes.late:
+            self._inventory.decided(gone.place, changes)
         changes.committed = asyncio.get_running_loop().create_future()
         self._settler.add(changes)
         self._leases.hand_out()

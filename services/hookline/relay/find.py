@@ -21,6 +21,8 @@ class Gone(NamedTuple):
 
     shard: OwnedShard
     place: Place
+    event: int
+    """The end of the event's id, as the token says it."""
 
 
 class Foreign(Enum):

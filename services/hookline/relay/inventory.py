@@ -113,7 +113,7 @@ class Inventory:
     def written(self, changes: Changes) -> None:
         """What was decided is committed, or its shard is lost."""
         acked = [delivery.place for delivery in changes.acked]
-        others = [place for _, place in changes.late] + [row.place for _, row in changes.rows]
+        others = [gone.place for gone in changes.late] + [row.place for _, row in changes.rows]
         for place in (*acked, *others):
             if self._unwritten.get(place) is changes:
                 del self._unwritten[place]

@@ -10,13 +10,13 @@ import structlog
 
 from hookline.core.progress import ShardProgress
 from hookline.core.share import fair_share
-from hookline.core.turns import Key, Place, Turns
+from hookline.core.turns import Key, Turns
 from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.model import OwnedCursor, Shard, SubscriptionName
 from hookline.relay.delivery import Delivery
 from hookline.store import cursors, settlements
 from hookline.store.session import Session
-from hookline.store.settlements import Attempt, DeliveryRow, Written
+from hookline.store.settlements import Attempt, DeliveryRow, Done, Written
 
 _log = structlog.get_logger(__name__)
 
@@ -158,7 +158,7 @@ class Ownership:
         session: Session,
         shards: Iterable[OwnedShard],
         *,
-        done: Sequence[tuple[Shard, Place]],
+        done: Sequence[Done],
         rows: Sequence[DeliveryRow],
         attempts: Sequence[Attempt],
         turns: Sequence[tuple[Shard, Key]],

@@ -90,7 +90,7 @@ class ReceivedSettlements:
         self._changes.acked = [delivery for delivery in self._acked if not delivery.settled]
         # What was found at first may have been settled by another verdict of this batch.
         repeated = [self._acked[delivery] for delivery in self._acked if delivery.settled]
-        self._changes.late = [(gone.shard, gone.place) for _, gone in self._gone]
+        self._changes.late = [gone for _, gone in self._gone]
         written = await self._dispatcher.commit(self._changes)
         for settlement in repeated:
             self._fail(settlement, _SETTLED)

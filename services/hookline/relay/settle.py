@@ -11,9 +11,10 @@ from hookline.core.turns import Key, Place
 from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.model import Shard
 from hookline.relay.delivery import Delivery
+from hookline.relay.find import Gone
 from hookline.relay.ownership import OwnedShard, Ownership
 from hookline.store.session import Session
-from hookline.store.settlements import Attempt, DeliveryRow, Written
+from hookline.store.settlements import Attempt, DeliveryRow, Done, Written
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ class Changes:
 
     acked: list[Delivery] = field(default_factory=list)
     """Settled for good. Those without a row only move a cursor."""
-    late: list[tuple[OwnedShard, Place]] = field(default_factory=list)
+    late: list[Gone] = field(default_factory=list)
     """Acked, though not here any more: whether there is a row is the database's to say."""
     rows: list[tuple[OwnedShard, DeliveryRow]] = field(default_factory=list)
     dead: list[Delivery] = field(default_factory=list)
@@ -49,8 +50,8 @@ class Changes:
     @property
     def shards(self) -> set[OwnedShard]:
         """Those that it touches."""
-        touched = {delivery.shard for delivery in self.acked}
-        for shard, _ in (*self.late, *self.rows, *self.turns):
+        touched = {delivery.shard for delivery in self.acked} | {gone.shard for gone in self.late}
+        for shard, _ in (*self.rows, *self.turns):
             touched.add(shard)
         return touched
 
@@ -165,14 +166,14 @@ class Settler:
         return taken
 
     async def _write(self, moved: set[OwnedShard], taken: list[Changes]) -> Written:
-        done: list[tuple[Shard, Place]] = []
+        done: list[Done] = []
         # A suspect may fail before it is written that it is one. A statement takes a row once; the last word counts.
         rows: dict[tuple[Shard, Place], DeliveryRow] = {}
         attempts: list[Attempt] = []
         turns: dict[tuple[Shard, Key], None] = {}
         for changes in taken:
-            done += [(d.shard.shard, d.place) for d in changes.acked if d.has_row and not d.shard.lost]
-            done += [(shard.shard, place) for shard, place in changes.late if not shard.lost]
+            done += [Done(d.shard.shard, d.place) for d in changes.acked if d.has_row and not d.shard.lost]
+            done += [Done(g.shard.shard, g.place, g.event) for g in changes.late if not g.shard.lost]
             rows.update(((row.shard, row.place), row) for shard, row in changes.rows if not shard.lost)
             attempts += changes.attempts
             turns.update(((shard.shard, key), None) for shard, key in changes.turns if not shard.lost)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,16 @@ _SQL = load("settlements.sql")
 State = Literal["waiting", "blocked", "dead"]
 AttemptOutcome = Literal["acked", "retried", "rejected", "expired", "lost", "failed"]
 _LONGEST_REASON = 1000
+
+
+class Done(NamedTuple):
+    """A delivery that is settled for good, and may have a row."""
+
+    shard: Shard
+    place: Place
+    event: int | None = None
+    """The last 32 bits of the event's id, if the row must be compared with it: a token from before a restore from
+    backup can name the place of another event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ async def settle(
     subscription: SubscriptionName,
     cursors: Sequence[OwnedCursor],
     *,
-    done: Sequence[tuple[Shard, Place]],
+    done: Sequence[Done],
     rows: Sequence[DeliveryRow],
     attempts: Sequence[Attempt],
     turns: Sequence[tuple[Shard, Key]],
@@ -101,7 +111,7 @@ async def settle(
         [cursor.epoch for cursor in cursors],
         [cursor.state.position for cursor in cursors],
         ["{" + ",".join(map(str, cursor.state.pending)) + "}" for cursor in cursors],
-        _json([{"shard": shard, "seq": place.seq, "replay": place.replay} for shard, place in done]),
+        _json([_done(one) for one in done]),
         _json([_row(row) for row in rows]),
         _json([_attempt(attempt) for attempt in attempts]),
         _json(
@@ -121,6 +131,15 @@ async def settle(
         else:
             written.turns[shard, Key(row["of_source"], row["of_key"])] = place
     return written
+
+
+def _done(done: Done) -> dict[str, Any]:
+    return {
+        "shard": done.shard,
+        "seq": done.place.seq,
+        "replay": done.place.replay,
+        "event": None if done.event is None else f"{done.event:08x}",
+    }
 
 
 def _row(row: DeliveryRow) -> dict[str, Any]:

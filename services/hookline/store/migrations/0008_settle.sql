@@ -52,7 +52,8 @@ $$;
 CREATE FUNCTION hookline.settle(
     of_subscription text, lease interval,
     shards smallint[], epochs bigint[], positions bigint[], pendings text[],
-    done json,      -- [{shard, seq, replay}]: settled for good, whether or not there is a row
+    done json,      -- [{shard, seq, replay, event}]: settled for good, whether or not there is a row; with the end of the
+                    -- event's id if the row must be compared with it
     troubled json,  -- [{shard, seq, replay, delay, first_at, event_id, attempt, portion, state, source, ordering_key, reason}]
     tried json,     -- [{ended_at, started_at, seq, replay, attempt, shard, outcome, consumer, reason}]
     turns json      -- [{shard, source, ordering_key}]: keys whose order may have changed
@@ -101,9 +102,10 @@ BEGIN
     RETURN QUERY
     WITH gone AS (
         DELETE FROM hookline.deliveries AS d
-         USING json_to_recordset(done) AS s (shard smallint, seq bigint, replay bigint)
+         USING json_to_recordset(done) AS s (shard smallint, seq bigint, replay bigint, event text)
          WHERE s.shard = ANY (kept)
            AND d.shard = s.shard AND d.subscription = of_subscription AND d.seq = s.seq AND d.replay = s.replay
+           AND (s.event IS NULL OR right(d.event_id::text, 8) = s.event)
         RETURNING d.shard, d.seq, d.replay, d.source, d.ordering_key
     )
     SELECT 'done', gone.shard, gone.seq, gone.replay, gone.source, gone.ordering_key FROM gone;
