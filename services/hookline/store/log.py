@@ -41,7 +41,7 @@ async def read_pending(
 
 
 async def backlog(session: Session, subscription: SubscriptionName, *, within: timedelta) -> int:
-    """How many events wait for a subscription. Counts to 100,000 and not further."""
+    """How many events wait for a subscription. Counts to 10,000 and not further."""
     [row] = await session.fetch(_SQL["backlog"], subscription, within=within)
     events: int = row["events"]
     return events

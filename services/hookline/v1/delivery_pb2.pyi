@@ -394,7 +394,7 @@ Global___Header: _TypeAlias = Header  # noqa: Y015
 @_typing.final
 class SettlementBatch(_message.Message):
     """SettlementBatch settles deliveries. Each is judged on its own: a bad token
-    fails alone.
+    fails alone. At most 100,000, and 4 MiB.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -635,7 +635,9 @@ class SettlementFailure(_message.Message):
     """The token as it was sent."""
     reason: Global___SettlementFailureReason.ValueType
     detail: _builtins.str
-    """For people: what is wrong and what to do."""
+    """For people: what is wrong and what to do. Only with the first 1,000 failures
+    of an answer.
+    """
     def __init__(
         self,
         *,
@@ -664,7 +666,7 @@ class Heartbeat(_message.Message):
     PAUSED_FIELD_NUMBER: _builtins.int
     backlog: _builtins.int
     """About how many events of this subscription wait: not read yet, waiting for a
-    retry, or behind one. Counts to 100,000 and not further.
+    retry, or behind one. Counts to 10,000 and not further.
     """
     paused: _builtins.bool
     """Whether somebody has paused the subscription."""
@@ -733,8 +735,8 @@ class PullRequest(_message.Message):
 
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
-        """How long to wait for the first delivery; absent answers at once. At most 60
-        seconds.
+        """How long to wait for the first delivery; absent answers as soon as it is
+        known whether anything is ready. At most 60 seconds.
         """
 
     def __init__(

@@ -66,6 +66,7 @@ class DeliveryServiceServicer:
         INVALID_ARGUMENT    the first request is not `start`, a second `start`, a
         negative window, an empty request
         NOT_FOUND           no subscription of that name exists
+        FAILED_PRECONDITION the subscription is pushed to its consumer
         UNAVAILABLE         the relay is shutting down or can't reach its database:
         connect again
         """

@@ -51,6 +51,7 @@ class DeliveryServiceStub:
       INVALID_ARGUMENT    the first request is not `start`, a second `start`, a
                           negative window, an empty request
       NOT_FOUND           no subscription of that name exists
+      FAILED_PRECONDITION the subscription is pushed to its consumer
       UNAVAILABLE         the relay is shutting down or can't reach its database:
                           connect again
     """
@@ -83,6 +84,7 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
       INVALID_ARGUMENT    the first request is not `start`, a second `start`, a
                           negative window, an empty request
       NOT_FOUND           no subscription of that name exists
+      FAILED_PRECONDITION the subscription is pushed to its consumer
       UNAVAILABLE         the relay is shutting down or can't reach its database:
                           connect again
     """
@@ -118,6 +120,7 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
           INVALID_ARGUMENT    the first request is not `start`, a second `start`, a
                               negative window, an empty request
           NOT_FOUND           no subscription of that name exists
+          FAILED_PRECONDITION the subscription is pushed to its consumer
           UNAVAILABLE         the relay is shutting down or can't reach its database:
                               connect again
         """

@@ -24,20 +24,20 @@ SELECT event_id, seq, received_at, shard, revision, source, type, ordering_key, 
  WHERE bytes_before < $3
  ORDER BY seq;
 
--- backlog: how many events wait for a subscription, up to 100,000: above its positions, pending, and in rows
-SELECT least(100000,
+-- backlog: how many events wait for a subscription, up to 10,000: above its positions, pending, and in rows
+SELECT least(10000,
              (SELECT count(*)
                 FROM (SELECT FROM hookline.cursors AS c
                        CROSS JOIN LATERAL (SELECT FROM hookline.outbox AS o
                                             WHERE o.shard = c.shard AND o.seq > c.position
-                                            LIMIT 100000) AS above
+                                            LIMIT 10000) AS above
                        WHERE c.subscription = $1
-                       LIMIT 100000) AS unread)
+                       LIMIT 10000) AS unread)
              + (SELECT coalesce(sum(cardinality(pending)), 0) FROM hookline.cursors WHERE subscription = $1)
              + (SELECT count(*)
                   FROM (SELECT FROM hookline.cursors AS c
                          CROSS JOIN LATERAL (SELECT FROM hookline.deliveries AS d
                                               WHERE d.shard = c.shard AND d.subscription = $1 AND d.state <> 'dead'
-                                              LIMIT 100000) AS troubled
+                                              LIMIT 10000) AS troubled
                          WHERE c.subscription = $1
-                         LIMIT 100000) AS waiting))::bigint AS events;
+                         LIMIT 10000) AS waiting))::bigint AS events;
