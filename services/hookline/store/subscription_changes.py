@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import asyncpg
-import msgspec
 
 from hookline.core.subscription import Subscription
 from hookline.model import SubscriptionName
 from hookline.store.session import Session
 from hookline.store.statements import load
-from hookline.store.subscriptions import Start, from_row
+from hookline.store.subscriptions import Start, columns, from_row
 
 _SWEPT_AT_ONCE = 5_000
 _SQL = load("subscription_changes.sql")
@@ -35,7 +34,7 @@ async def create(
 ) -> StoredSubscription | None:
     """Add a subscription with its cursors; None if there is one of that name."""
     position, time = (start, None) if isinstance(start, str) else ("time", start)
-    rows = await session.fetch(_SQL["create"], *_columns(subscription), position, time, within=within)
+    rows = await session.fetch(_SQL["create"], *columns(subscription), position, time, within=within)
     return _stored(rows)
 
 
@@ -55,7 +54,7 @@ async def change(
 ) -> StoredSubscription | None:
     """Write what is wanted; None if somebody else has changed the one that was seen."""
     rows = await session.fetch(
-        _SQL["change"], *_columns(wanted), seen.subscription.version, seen.created_at, within=within
+        _SQL["change"], *columns(wanted), seen.subscription.version, seen.created_at, within=within
     )
     return _stored(rows)
 
@@ -124,19 +123,3 @@ def _stored(rows: Sequence[asyncpg.Record]) -> StoredSubscription | None:
 
 def _from_row(row: asyncpg.Record) -> StoredSubscription:
     return StoredSubscription(from_row(row), row["created_at"], row["updated_at"])
-
-
-def _columns(subscription: Subscription) -> tuple[object, ...]:
-    """The values of `create` and `change`, from $1 to $10."""
-    return (
-        subscription.name,
-        subscription.sources,
-        subscription.types,
-        subscription.expression,
-        subscription.ordering,
-        subscription.after_dead_letter,
-        subscription.ack_deadline,
-        msgspec.json.encode(subscription.retry).decode(),
-        msgspec.json.encode(subscription.push).decode() if subscription.push else None,
-        subscription.dead_letter_retention,
-    )

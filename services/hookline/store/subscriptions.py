@@ -26,7 +26,7 @@ async def declare(session: Session, subscription: Subscription, *, start: Start,
     A new subscription gets a cursor per shard at `start`; an old one keeps its place, and stays paused if it is.
     One that is being deleted is left alone.
     """
-    await session.fetch(_SQL["declare"], *_columns(subscription), within=within)
+    await session.fetch(_SQL["declare"], *columns(subscription), within=within)
     position, time = (start, None) if isinstance(start, str) else ("time", start)
     await session.fetch(_SQL["place_cursors"], subscription.name, position, time, within=within)
 
@@ -63,8 +63,8 @@ def from_row(row: asyncpg.Record) -> Subscription:
     )
 
 
-def _columns(subscription: Subscription) -> tuple[object, ...]:
-    """The values of `declare`."""
+def columns(subscription: Subscription) -> tuple[object, ...]:
+    """The values to write, in the order of the statements that write a subscription."""
     return (
         subscription.name,
         subscription.sources,
