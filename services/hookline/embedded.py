@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",  # reached over its socket only
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
+    "max_connections": "300",  # a relay takes three for each subscription
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
