@@ -250,7 +250,9 @@ class Dispatcher:
             self._inventory.remove(delivery)
             if delivery.has_row:
                 self._inventory.decided(delivery.place, changes)
-                changes.attempts.append(attempt(delivery, "acked", ""))
+                if delivery.first_at is not None or delivery.replay:
+                    # Only where there is a history, or somebody looks for one: most rows are of events that waited.
+                    changes.attempts.append(attempt(delivery, "acked", ""))
         for gone in changes.late:
             self._inventory.decided(gone.place, changes)
         changes.committed = asyncio.get_running_loop().create_future()

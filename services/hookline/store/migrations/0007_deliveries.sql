@@ -92,7 +92,7 @@ BEGIN
 END
 $$;
 
--- Appended with the settlement that ends an attempt; an ack only where there was a row.
+-- Appended with the settlement that ends an attempt; an ack only after failures, or of a replay.
 CREATE TABLE hookline.attempts (
     ended_at     timestamptz NOT NULL,
     started_at   timestamptz NOT NULL,
