@@ -54,12 +54,12 @@ async def deployed(target: str, *, window: int) -> AsyncIterator[Deployment]:
 async def all_settled(dsn: str) -> bool:
     """Nothing is unread, out or in a row that isn't dead."""
     async with connect(dsn) as connection:
-        live = await connection.fetchval("SELECT count(*) FROM hookline.deliveries WHERE state <> 'dead'")
-        unread = await connection.fetchval(
-            "SELECT count(*) FROM hookline.outbox AS o JOIN hookline.cursors AS c USING (shard)"
-            " WHERE o.seq > c.position OR o.seq = ANY (c.pending)"
+        # In one statement: rows come and cursors move in one transaction.
+        return not await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM hookline.deliveries WHERE state <> 'dead')"
+            " OR EXISTS (SELECT FROM hookline.outbox AS o JOIN hookline.cursors AS c USING (shard)"
+            "             WHERE o.seq > c.position OR o.seq = ANY (c.pending))"
         )
-    return bool(live == unread == 0)
 
 
 async def dead(dsn: str) -> dict[str, int]:
