@@ -1,5 +1,6 @@
 """Domain errors as gRPC statuses: google.rpc.Status with ErrorInfo, so that programs can tell them apart too."""
 
+from collections.abc import Awaitable
 from typing import NoReturn, TypeVar
 
 import grpc
@@ -7,10 +8,13 @@ from google.protobuf.any_pb2 import Any
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from hookline.errors import DatabaseUnavailable, StatementRefused
+
 DOMAIN = "hookline"
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
+ResultT = TypeVar("ResultT")
 
 
 class RpcError(Exception):
@@ -58,6 +62,11 @@ def unavailable(reason: str, message: str) -> RpcError:
     return RpcError(grpc.StatusCode.UNAVAILABLE, reason, message)
 
 
+def internal(reason: str, message: str) -> RpcError:
+    """A mistake of ours, or of whoever runs the database: trying again helps once it is mended."""
+    return RpcError(grpc.StatusCode.INTERNAL, reason, message)
+
+
 async def abort(context: "grpc.aio.ServicerContext[RequestT, ResponseT]", error: RpcError) -> NoReturn:
     """End the call with the error's status."""
     detail = Any()
@@ -66,3 +75,17 @@ async def abort(context: "grpc.aio.ServicerContext[RequestT, ResponseT]", error:
     status = Status(code=code, message=str(error), details=[detail])
     trailers = (("grpc-status-details-bin", status.SerializeToString()),)
     await context.abort(error.code, str(error), trailing_metadata=trailers)
+
+
+async def answer(
+    context: "grpc.aio.ServicerContext[RequestT, ResponseT]", work: Awaitable[ResultT]
+) -> ResultT:
+    """Wait for what `work` makes, a response or a whole stream of them, and translate what goes wrong."""
+    try:
+        return await work
+    except RpcError as error:
+        await abort(context, error)
+    except DatabaseUnavailable as error:
+        await abort(context, unavailable("DATABASE_UNAVAILABLE", f"{error}; try again"))
+    except StatementRefused as error:
+        await abort(context, internal("STATEMENT_REFUSED", str(error)))

@@ -38,6 +38,7 @@ class ScriptedStream:
         self._confirms = confirms
         self._writing = asyncio.Lock()  # gRPC takes one message at a time
         self._ending = asyncio.Event()
+        self._code = grpc.StatusCode.OK
         self.heard = asyncio.Condition()
         self.start: pb.Start | None = None
         self.windows: list[int] = []
@@ -67,6 +68,8 @@ class ScriptedStream:
             reading.cancel()
             ending.cancel()
             await asyncio.gather(reading, ending, return_exceptions=True)
+        if self._code is not grpc.StatusCode.OK:
+            await self._context.abort(self._code, "as the test says")
 
     async def deliver(self, *deliveries: pb.Delivery) -> None:
         batch = pb.DeliveryBatch(deliveries=deliveries)
@@ -77,8 +80,9 @@ class ScriptedStream:
         draining.grace.FromTimedelta(grace)
         await self._write(pb.SubscribeResponse(draining=draining))
 
-    def end(self) -> None:
+    def end(self, code: grpc.StatusCode = grpc.StatusCode.OK) -> None:
         """End the call, whatever the consumer still has to say."""
+        self._code = code
         self._ending.set()
 
     def verdicts(self) -> list[tuple[str, str]]:

@@ -104,7 +104,7 @@ async def test_its_window_bounds_what_it_holds(relay: Relay, database: str) -> N
     await append_many(database, 30)
     async with Consumer(relay.target, "all", window=5) as consumer:
         held = await take(consumer, 5)
-        assert relay.dispatcher()._leases.holders[0].window.events == 5
+        assert relay.dispatcher().leases.holders[0].window.events == 5
         for _ in range(25):
             await held.pop(0).ack()
             held += await take(consumer, 1)
@@ -117,7 +117,7 @@ async def test_two_consumers_share_and_none_gets_what_the_other_has(relay: Relay
         Consumer(relay.target, "all", window=20) as two,
     ):
         await until(lambda: "all" in relay.subscribers._served, "a consumer joined")
-        await until(lambda: len(relay.dispatcher()._leases.holders) == 2, "both joined")
+        await until(lambda: len(relay.dispatcher().leases.holders) == 2, "both joined")
         sent = await append_many(database, 40)
         first, second = await take(one, 20), await take(two, 20)
         assert sorted(delivery.event_id for delivery in first + second) == sorted(sent)

@@ -5,7 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 
+import grpc
+import pytest
+
+from client.scripted_relay import ScriptedRelay, message
 from hookline.client import Consumer, Delivery
 from path.rig.database import cursors, locked_cursors, until_waiting_for_lock
 from path.rig.events import append_many
@@ -97,6 +102,45 @@ async def test_acks_of_what_a_killed_relay_handed_out_still_count(database: str,
                 if delivery.event_id in last:
                     break
         assert (consumer.confirmed, consumer.failed) == (3, 0)
+
+
+async def test_a_relay_that_fails_at_what_it_is_sent_is_tried_ever_less_often_until_it_is_mended(
+    scripted: ScriptedRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What wasn't confirmed is sent again, and may be what it fails at: that must not go round and round."""
+    scripted.confirms = False
+    async with asyncio.timeout(PATIENCE), Consumer(scripted.target, "all") as consumer:
+        stream = await scripted.stream()
+        await stream.deliver(message("a"))
+        ack = (await anext(consumer)).ack()
+        pauses = []
+        for _ in range(4):
+            await stream.until_verdicts(("ack", "a"))
+            ended = monotonic()
+            stream.end(grpc.StatusCode.INTERNAL)
+            stream = await scripted.stream()
+            pauses.append(monotonic() - ended)
+        for pause, least in zip(pauses, (0.2, 0.4, 0.8, 1.6), strict=True):
+            assert least <= pause
+        assert caplog.text.count("INTERNAL: as the test says") == 4
+        assert not ack.is_done
+        await stream.until_verdicts(("ack", "a"))
+        await stream.confirm()
+        await ack
+
+
+async def test_a_relay_that_is_only_gone_is_not_waited_for_any_longer_than_that(
+    scripted: ScriptedRelay,
+) -> None:
+    async with asyncio.timeout(PATIENCE), Consumer(scripted.target, "all") as consumer:
+        stream = await scripted.stream()
+        began = monotonic()
+        for _ in range(6):
+            stream.end(grpc.StatusCode.UNAVAILABLE)
+            stream = await scripted.stream()
+        assert monotonic() - began < 0.2 * 2**6 / 2, "pauses don't grow"
+        await stream.deliver(message("a"))
+        await (await anext(consumer)).ack()
 
 
 async def test_it_waits_for_a_relay_that_is_not_there_yet(database: str) -> None:

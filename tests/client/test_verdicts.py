@@ -9,6 +9,8 @@ from client.scripted_relay import ScriptedRelay, message
 from hookline.client import Consumer, Delivery
 from hookline.client.settlement import PendingSettlement
 from hookline.v1 import delivery_pb2 as pb
+from path.rig.events import append_many
+from path.rig.relay import Relay
 from path.rig.stream import PATIENCE
 
 
@@ -94,3 +96,16 @@ async def test_it_knows_its_subscription_and_its_replay(scripted: ScriptedRelay)
         normal, replayed = await anext(consumer), await anext(consumer)
         assert (normal.subscription, normal.replay) == ("decisioning", "")
         assert replayed.replay == "replays/7"
+
+
+async def test_the_largest_message_that_it_sends_is_one_that_a_relay_takes(
+    relay: Relay, database: str
+) -> None:
+    """A thousand of the longest reasons there can be: a refusal would end the consumer for good."""
+    await append_many(database, 1000)
+    async with asyncio.timeout(2 * PATIENCE), Consumer(relay.target, "all", window=1000) as consumer:
+        held = [await anext(consumer) for _ in range(1000)]
+        verdicts = [delivery.retry(timedelta(days=1), "\U0001f600" * 2000) for delivery in held]
+        for verdict in verdicts:
+            await verdict
+        assert (consumer.confirmed, consumer.failed) == (1000, 0)

@@ -74,7 +74,7 @@ async def test_the_same_token_twice_in_one_batch_is_one_settlement(relay: Relay,
         [delivery] = await stream.deliveries(1)
         await stream.ack(delivery, delivery)
         assert await stream.rest() == []
-        assert relay.dispatcher()._leases.holders[0].window.events == 0
+        assert relay.dispatcher().leases.holders[0].window.events == 0
 
 
 @pytest.mark.parametrize("token", [b"", b"x", bytes(39), b"\xff" * 39, b"y" * 4096])

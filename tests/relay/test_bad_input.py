@@ -17,7 +17,7 @@ from hookline.v1 import delivery_pb2 as pb
 from path.rig.database import attempts, rows
 from path.rig.events import append_many
 from path.rig.relay import Relay
-from path.rig.stream import RawStream, reasons
+from path.rig.stream import RawStream, ids, reasons
 from path.rig.unary import Unary, refused
 
 Reason = pb.SettlementFailureReason
@@ -30,6 +30,7 @@ ABSURD = {
     "longer than negative": Duration(seconds=-(2**62)),
 }
 SEED = 20_260_501
+MIB = 1024 * 1024
 
 
 @asynccontextmanager
@@ -146,6 +147,45 @@ async def test_more_settlements_than_a_message_may_hold_are_refused(relay: Relay
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await unary.settle(too_many)
         assert refused(caught.value) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_MANY_SETTLEMENTS")
+
+
+async def test_a_message_with_too_many_bytes_is_refused_and_is_nobodys_death(
+    relay: Relay, database: str
+) -> None:
+    """Not by gRPC, which would give no reason, and whose refusal looks like a consumer that died of what it held."""
+    sent = await append_many(database, 3)
+    reason = pb.Retry(reason="x" * (4 * MIB))
+    async with Unary(relay.target) as unary, RawStream(relay.target) as good:
+        await good.start(events=0)
+        async with RawStream(relay.target) as bad:
+            await bad.start()
+            held = await bad.deliveries(3)
+            too_large = [pb.Settlement(token=held[0].token, retry=reason)]
+            await bad.settle(too_large)
+            code, info = await bad.refusal()
+            assert (code, info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await unary.settle(too_large)
+        assert refused(caught.value) == (grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE")
+        assert await rows(database) == await attempts(database) == []
+        await good.resize(events=100)
+        again = await good.deliveries(3)
+        assert good.batches == [3], "as any others: nothing that killed its consumer comes with others"
+        assert sorted(ids(again)) == sorted(sent)
+        assert {delivery.attempt for delivery in again} == {1}
+        assert not (await good.ack(*again)).failures
+
+
+async def test_a_message_of_4_mib_is_taken(relay: Relay, database: str) -> None:
+    await append_many(database, 1)
+    async with RawStream(relay.target) as stream:
+        await stream.start()
+        [delivery] = await stream.deliveries(1)
+        settlement = pb.Settlement(token=delivery.token, reject=pb.Reject(reason="x" * (4 * MIB - 100)))
+        assert 4 * MIB - 100 < settlement.ByteSize() < 4 * MIB
+        assert not (await stream.confirmation(await stream.settle([settlement]))).failures
+    [row] = await rows(database)
+    assert (row["state"], len(row["reason"])) == ("dead", 1000)
 
 
 @settings(

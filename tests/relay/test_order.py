@@ -137,6 +137,29 @@ async def test_a_deadline_that_passes_holds_the_key(database: str, ledger: Order
         await ack_in_order(stream, [sent[1]])
 
 
+async def test_an_ack_counts_beside_the_failure_of_an_earlier_one_that_it_waits_behind(
+    database: str, ledger: OrderLedger
+) -> None:
+    """In one message: the failure makes a row of what was just acked, and that must not outlive the ack."""
+    await ledger.send(["a", "a"])
+    async with served(database) as stream:
+        await reject(stream, *await stream.deliveries(1))
+        [second] = await stream.deliveries(1)
+        assert await redrive(database) == 1
+        assert await stream.rest() == []
+        await release(stream, second)
+        [first] = await stream.deliveries(1)
+        assert first.event_id != second.event_id
+        settlements = [
+            pb.Settlement(token=second.token, ack=pb.Ack()),
+            pb.Settlement(token=first.token, retry=pb.Retry(reason="later")),
+        ]
+        assert not (await stream.confirmation(await stream.settle(settlements))).failures
+        await ack_in_order(stream, [first.event_id])
+        assert await stream.rest() == []
+        assert await states(database) == {}
+
+
 async def test_what_is_released_comes_again_before_the_next(database: str, ledger: OrderLedger) -> None:
     sent = await ledger.send(["a", "a"])
     async with served(database) as stream:

@@ -238,7 +238,7 @@ async def test_a_relay_that_stops_waits_for_the_answer(database: str) -> None:
         async with Relay(database, pushed_to(consumer.port)) as relay:
             await consumer.started.wait()
             draining = asyncio.create_task(relay._relay.drain())
-            await until(lambda: relay.dispatcher()._leases._draining, "it drains")
+            await until(lambda: relay.dispatcher().leases._draining, "it drains")
             await append_many(database, 5, shards=1)
             go.set()
             await draining

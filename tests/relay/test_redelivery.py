@@ -30,7 +30,7 @@ async def test_a_deadline_that_passes_leaves_the_window_as_large_as_it_was(datab
         await stream.start(events=4)
         for _ in range(3):
             await stream.deliveries(4)
-        window = relay.dispatcher()._leases.holders[0].window
+        window = relay.dispatcher().leases.holders[0].window
         assert window.events <= 4
         await stream.resize(events=0)
         await until(lambda: window.events == 0, "the last deadline passes")

@@ -57,7 +57,7 @@ async def test_an_unknown_subscription_is_not_found(relay: Relay, name: str) -> 
         assert len(await stream.call.details()) < 1000
 
 
-async def test_a_message_above_the_limit_ends_its_own_stream_and_no_other(
+async def test_a_message_above_grpcs_own_limit_ends_its_own_stream_and_no_other(
     relay: Relay, database: str
 ) -> None:
     await append_many(database, 2)
@@ -65,7 +65,7 @@ async def test_a_message_above_the_limit_ends_its_own_stream_and_no_other(
         await bad.start(events=1)
         await bad.deliveries(1)
         await good.start(events=0)
-        await bad.settle([pb.Settlement(token=b"x" * (5 * 1024 * 1024))])
+        await bad.settle([pb.Settlement(token=b"x" * (17 * 1024 * 1024))])
         await bad.until_end()
         assert await bad.call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         await good.resize(events=10)

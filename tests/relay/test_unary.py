@@ -64,7 +64,7 @@ async def test_a_pull_waits_for_the_first_delivery_as_long_as_it_says_and_no_lon
         assert await unary.pull(wait=1) == []
         assert 1 <= monotonic() - began < 5
         call = unary.call(wait=50)
-        await until(lambda: bool(relay.dispatcher()._leases.holders), "it waits")
+        await until(lambda: bool(relay.dispatcher().leases.holders), "it waits")
         sent = await append_many(database, 1)
         assert ids((await call).deliveries) == sent
         assert monotonic() - began < 20
@@ -83,12 +83,12 @@ async def test_a_cancelled_pull_leaves_nothing_leased(relay: Relay, database: st
         call = unary.call(wait=50)
 
         def waits() -> bool:
-            return "all" in relay.subscribers._served and bool(relay.dispatcher()._leases.holders)
+            return "all" in relay.subscribers._served and bool(relay.dispatcher().leases.holders)
 
         await until(waits, "it waits")
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
-        await until(lambda: not relay.dispatcher()._leases.holders, "it is gone")
+        await until(lambda: not relay.dispatcher().leases.holders, "it is gone")
         sent = await append_many(database, 1)
         [delivery] = await unary.pull(wait=5)
         assert (delivery.event_id, delivery.attempt) == (sent[0], 1)
@@ -188,7 +188,7 @@ async def test_a_relay_that_drains_answers_a_waiting_pull(database: str) -> None
         call = unary.call(wait=50)
 
         def waits() -> bool:
-            return "all" in relay.subscribers._served and bool(relay.dispatcher()._leases.holders)
+            return "all" in relay.subscribers._served and bool(relay.dispatcher().leases.holders)
 
         await until(waits, "it waits")
         began = monotonic()

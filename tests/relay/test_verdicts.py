@@ -460,7 +460,7 @@ async def test_a_retry_takes_room_of_no_window(database: str) -> None:
     await append_many(database, 3)
     async with serving(database) as (relay, stream):
         await stream.retry(*await stream.deliveries(3))
-        [holder] = relay.dispatcher()._leases.holders
+        [holder] = relay.dispatcher().leases.holders
         assert (holder.window.events, holder.window.bytes) == (0, 0)
 
 

@@ -51,6 +51,10 @@ class Consumer(Holder):
             self._relay.check(delivery)
             self._relay.handed.append(delivery.place)
 
+    def drain(self, grace: timedelta) -> None: ...
+
+    def abort(self, reason: str) -> None: ...
+
 
 class Relay:
     """One relay's life: it takes the shard over, and is forgotten when it crashes."""
@@ -75,7 +79,8 @@ class Relay:
         return [delivery for delivery in self.inventory if delivery.holder is not None]
 
     def check(self, delivery: Delivery) -> None:
-        """Nothing of its key is out, and nothing earlier of its key is live."""
+        """Its ack isn't committed, nothing of its key is out, and nothing earlier of its key is live."""
+        assert delivery.place not in self.database.acked, f"{delivery.place} after its ack"
         if not (key := delivery.event.ordering_key):
             return
         for other in self.out():
@@ -139,6 +144,9 @@ class Relay:
         moved = {shard for changes in taken for shard in changes.shards}
         yield
         written = _run(self.settler._write(moved, taken))
+        for changes in taken:
+            self.database.acked.update(delivery.place for delivery in changes.acked)
+            self.database.acked.update(gone.place for gone in changes.late)
         yield
         self.on_committed(taken, written)
 

@@ -45,6 +45,8 @@ class Database:
         self.epoch = 0
         self.deleted: set[Seq] = set()
         """Given up by an operator."""
+        self.acked: set[Place] = set()
+        """Whose acks are committed."""
 
     def commit(self, key: str) -> None:
         seq = Seq(len(self.log) + 1)

@@ -1,6 +1,7 @@
 """ReadyQueue: within every window, suspects apart from the others, nothing lost and nothing handed out twice."""
 
 import math
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,16 @@ NOW = 10.0
 
 def shard(number: int = 0) -> OwnedShard:
     return OwnedShard(OwnedCursor(Shard(number), 1, CursorState(Seq(0), ())), valid_until=math.inf)
+
+
+class Idle(Holder):
+    """Does nothing with what it is handed."""
+
+    def send(self, deliveries: list[Delivery]) -> None: ...
+
+    def drain(self, grace: timedelta) -> None: ...
+
+    def abort(self, reason: str) -> None: ...
 
 
 class Deliveries:
@@ -49,7 +60,7 @@ class ReadyMachine(RuleBasedStateMachine):
         self.queue = ReadyQueue()
         self.shards = [shard(0), shard(1)]
         self.deliveries = Deliveries()
-        self.holders = [Holder(name, Limit(4, 20)) for name in ("one", "two")]
+        self.holders = [Idle(name, Limit(4, 20)) for name in ("one", "two")]
         self.waiting: set[Delivery] = set()
         self.withdrawn: set[Delivery] = set()
         """They wait for their turn: known, but not to be handed out."""
@@ -129,7 +140,7 @@ class ReadyMachine(RuleBasedStateMachine):
         self.waiting.update(held)
         self.queue.add_first(held)
         assert holder.window.events == holder.window.bytes == 0
-        self.holders[number] = Holder(holder.consumer, holder.window.limit)
+        self.holders[number] = Idle(holder.consumer, holder.window.limit)
 
     @rule(number=st.integers(0, 1), events=st.integers(0, 6), size=st.integers(1, 30))
     def consumer_changes_its_window(self, number: int, events: int, size: int) -> None:
@@ -188,7 +199,7 @@ def test_a_killer_is_alone_after_five_deaths_and_charged_alone(held: int, data: 
     queue, in_hand = ReadyQueue(), [deliveries.new(one) for _ in range(held)]
     killer = in_hand[data.draw(st.integers(0, held - 1))]
     deaths, acked = 0, 0
-    consumer = Holder("test", Limit(10_000, 10_000))
+    consumer = Idle("test", Limit(10_000, 10_000))
     while in_hand != [killer]:
         if killer not in in_hand:
             for delivery in in_hand:
@@ -204,7 +215,7 @@ def test_a_killer_is_alone_after_five_deaths_and_charged_alone(held: int, data: 
                 delivery.portion = min(portion, delivery.portion or portion)
             queue.add_first(in_hand)
             queue.forget(consumer)
-            consumer = Holder("test", Limit(10_000, 10_000))
+            consumer = Idle("test", Limit(10_000, 10_000))
         handed = queue.next_portion([consumer], NOW)
         assert handed is not None
         in_hand = handed[1]
@@ -216,7 +227,7 @@ def test_a_killer_is_alone_after_five_deaths_and_charged_alone(held: int, data: 
 @pytest.mark.parametrize("events", [1, 3, 1000])
 def test_with_a_single_consumer_neither_suspects_nor_others_starve(events: int) -> None:
     deliveries, one = Deliveries(), shard()
-    queue, consumer = ReadyQueue(), Holder("test", Limit(events, 10_000))
+    queue, consumer = ReadyQueue(), Idle("test", Limit(events, 10_000))
     handed = {True: 0, False: 0}
     for number in range(200):
         for portion in (0, 0, 2, 2):
@@ -234,7 +245,7 @@ def test_with_a_single_consumer_neither_suspects_nor_others_starve(events: int) 
 def test_what_waits_twice_in_the_queue_is_handed_out_once_and_as_what_it_is() -> None:
     """It was withdrawn, added again, handed out from its old place, and then its consumer died."""
     one, deliveries = shard(), Deliveries()
-    queue, holders = ReadyQueue(), [Holder("one", Limit(2, 100)), Holder("two", Limit(3, 100))]
+    queue, holders = ReadyQueue(), [Idle("one", Limit(2, 100)), Idle("two", Limit(3, 100))]
     suspect, other, *busy = (deliveries.new(one) for _ in range(4))
     for holder, held in zip(holders, busy, strict=True):
         queue.add(held)

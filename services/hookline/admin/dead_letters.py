@@ -9,7 +9,6 @@ from typing import Final
 import grpc
 
 from hookline.admin import fields
-from hookline.admin.answer import answer
 from hookline.admin.dead_letter_messages import (
     read_filter,
     read_letter_name,
@@ -21,7 +20,7 @@ from hookline.admin.page import page_size, page_token, read_page_token
 from hookline.admin.subscriptions import unknown_subscription
 from hookline.errors import StatementRefused
 from hookline.model import SubscriptionName
-from hookline.rpc import invalid, not_found
+from hookline.rpc import answer, invalid, not_found
 from hookline.store import dead_letters, subscription_changes
 from hookline.store.dead_letter_filter import DeadLetterFilter
 from hookline.store.dead_letters import NEWEST, LetterId, LetterPlace

@@ -5,14 +5,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from hookline.admin.answer import answer
 from hookline.admin.fields import shown
 from hookline.admin.page import page_size, page_token, read_page_token
 from hookline.admin.replay_count import count
 from hookline.admin.replay_messages import read_event_ids, read_filter, read_id, read_rate, replay_message
 from hookline.core.subscription import Subscription
 from hookline.model import Seq, SubscriptionName
-from hookline.rpc import RpcError, failed_precondition, invalid, not_found
+from hookline.rpc import RpcError, answer, failed_precondition, invalid, not_found
 from hookline.store import replays, subscriptions
 from hookline.store.replayed_events import Choice
 from hookline.store.replays import Located, Replay, Selection

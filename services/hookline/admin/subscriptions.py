@@ -7,7 +7,6 @@ from typing import Final
 import grpc
 
 from hookline.admin import fields
-from hookline.admin.answer import answer
 from hookline.admin.page import page_size, page_token, read_page_token
 from hookline.admin.subscription_messages import (
     etag,
@@ -16,7 +15,7 @@ from hookline.admin.subscription_messages import (
     write_subscription,
 )
 from hookline.model import SubscriptionName
-from hookline.rpc import RpcError, aborted, already_exists, failed_precondition, invalid, not_found
+from hookline.rpc import RpcError, aborted, already_exists, answer, failed_precondition, invalid, not_found
 from hookline.store import subscription_changes
 from hookline.store.session import Session
 from hookline.store.subscription_changes import StoredSubscription

@@ -33,6 +33,8 @@ _FATAL = frozenset(
     }
 )
 """What doesn't get better by trying again."""
+_FAULTS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
+"""Something is wrong with the relay or its database: it gets better once somebody mends it, which may take long."""
 _PARTING = 1.0
 """Seconds that a relay has to end the stream after our side is closed."""
 _SHORT_LIFE = 0.2
@@ -154,17 +156,28 @@ class Connection:
 
     async def _run(self, stub: "DeliveryServiceAsyncStub") -> None:
         """Connect, serve, and connect again, until closed or refused."""
+        pause = 0.0
         try:
             while not self._closing:
                 stream, started = await self._connect(stub)
                 opened = asyncio.get_running_loop().time()
+                fault = False
                 try:
                     await self._serve(stream, started.ack_deadline.ToTimedelta())
                 except (grpc.aio.AioRpcError, TimeoutError) as error:
                     if not _is_transient(error):
                         raise _refusal(error) from None
-                if asyncio.get_running_loop().time() - opened < _SHORT_LIFE:
-                    await asyncio.sleep(_SHORT_LIFE)
+                    if fault := isinstance(error, grpc.aio.AioRpcError) and error.code() in _FAULTS:
+                        _log.warning(
+                            "relay %s ended the stream (%s); trying again", self._target, _why(error)
+                        )
+                lived = asyncio.get_running_loop().time() - opened
+                if fault and lived < _LONGEST_PAUSE:
+                    # What we send again may be what it fails at.
+                    pause = min(max(2 * pause, _SHORT_LIFE), _LONGEST_PAUSE)
+                else:
+                    pause = _SHORT_LIFE if fault or lived < _SHORT_LIFE else 0.0
+                await asyncio.sleep(pause)
         finally:
             self._settlements.close("the consumer was closed, or refused, before the relay confirmed")
 
@@ -209,12 +222,7 @@ class Connection:
 
     def _say_unreachable(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        why = (
-            f"{error.code().name}: {error.details()}"
-            if isinstance(error, grpc.aio.AioRpcError)
-            else "no answer"
-        )
-        _log.warning("relay %s can't be reached (%s); trying again", self._target, why)
+        _log.warning("relay %s can't be reached (%s); trying again", self._target, _why(error))
 
     async def _extend(self) -> None:
         while (interval := self._leases.extension_interval) > 0:
@@ -240,6 +248,12 @@ def _is_transient(error: BaseException) -> bool:
     if isinstance(error, grpc.aio.AioRpcError):
         return error.code() not in _FATAL
     return isinstance(error, TimeoutError)
+
+
+def _why(error: BaseException | None) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return "no answer"
 
 
 def _refusal(error: BaseException) -> SubscriptionRefused:

@@ -91,17 +91,15 @@ class Dispatcher:
             poll=poll,
         )
         self._backlog = Backlog(lease_session, subscription.name, every=heartbeat)
-        self._leases = Leases(self._inventory, self._ready, self._arrivals, traces)
-        self._failures = Failures(self._inventory, self._leases, self._arrivals, self._settler)
-        self._arrivals.on_arrival = self._leases.hand_out
+        self.leases = Leases(self._inventory, self._ready, self._arrivals, traces)
+        self.failures = Failures(self._inventory, self.leases, self._arrivals, self._settler)
+        self._arrivals.on_arrival = self.leases.hand_out
         self.failed = False
         """A loop ended that never should: this object serves nobody any more."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        return (
-            f"<Dispatcher {self.subscription.name} holders={len(self._leases.holders)} {self._inventory!r}>"
-        )
+        return f"<Dispatcher {self.subscription.name} holders={len(self.leases.holders)} {self._inventory!r}>"
 
     def start(self) -> None:
         """Begin to acquire shards and to read."""
@@ -142,24 +140,24 @@ class Dispatcher:
 
     def join(self, holder: Holder) -> None:
         """Let a consumer take part."""
-        self._leases.join(holder)
+        self.leases.join(holder)
         self._ownership.join()
         self.changed()
 
     def leave(self, holder: Holder) -> None:
         """Take back what a consumer holds, as if it had never been handed out. Leaving twice is leaving once."""
-        if self._leases.part(holder):
-            self.release(self._leases.held_by(holder), reason="stream closed", first=True)
+        if self.leases.part(holder):
+            self.leases.release(self.leases.held_by(holder), reason="stream closed", first=True)
             self._parted()
 
     def lose(self, holder: Holder, reason: str) -> None:
         """A consumer is gone without a word: what it held may have killed it."""
-        if self._leases.part(holder):
-            self.suspect(self._leases.held_by(holder), reason)
+        if self.leases.part(holder):
+            self.failures.suspect(self.leases.held_by(holder), reason)
             self._parted()
 
     def _parted(self) -> None:
-        if not self._leases.holders:
+        if not self.leases.holders:
             self._ownership.leave_after(_AWAY)
         self.changed()
 
@@ -175,11 +173,11 @@ class Dispatcher:
 
     def drain(self) -> None:
         """Hand out nothing more; settlements are still taken."""
-        self._leases.drain()
+        self.leases.drain()
 
     def changed(self) -> None:
         """Look again at what can be read and handed out: something was committed, settled, or asked for."""
-        self._leases.hand_out()
+        self.leases.hand_out()
         self._arrivals.wake()
 
     def wake(self) -> None:
@@ -257,38 +255,22 @@ class Dispatcher:
             self._inventory.decided(gone.place, changes)
         changes.committed = asyncio.get_running_loop().create_future()
         self._settler.add(changes)
-        self._leases.hand_out()
+        self.leases.hand_out()
         return await changes.committed
 
     def release(
         self, deliveries: Iterable[Delivery], *, reason: str = "released", first: bool = False
     ) -> None:
         """Take deliveries back as if they had never been handed out; they wait before all others, or after."""
-        self._leases.release(deliveries, reason=reason, first=first)
+        self.leases.release(deliveries, reason=reason, first=first)
 
     def suspect(self, deliveries: Iterable[Delivery], reason: str) -> None:
         """One of these killed its consumer, perhaps: one alone failed; several are handed out in smaller portions."""
-        self._failures.suspect(deliveries, reason)
+        self.failures.suspect(deliveries, reason)
 
     def fail(self, deliveries: Iterable[Delivery], outcome: AttemptOutcome, reason: str) -> None:
         """These attempts failed: the retry policy says what becomes of the deliveries."""
-        self._failures.fail(deliveries, outcome, reason)
-
-    def fail_in(
-        self,
-        changes: Changes,
-        delivery: Delivery,
-        outcome: AttemptOutcome,
-        reason: str,
-        *,
-        asked: timedelta | None = None,
-    ) -> None:
-        """One attempt failed: add to `changes` what that means. `asked` is the delay that the consumer asked for."""
-        self._failures.fail_in(changes, delivery, outcome, reason, asked=asked)
-
-    def extend(self, delivery: Delivery, lease: timedelta | None) -> None:
-        """Move an ack deadline: from now on, by default as long as at first."""
-        self._leases.extend(delivery, lease)
+        self.failures.fail(deliveries, outcome, reason)
 
     def oldest_unsettled(self) -> LoggedEvent | None:
         """The event received longest ago of those that were read and aren't settled."""
@@ -298,14 +280,14 @@ class Dispatcher:
         for changes in taken:
             self._inventory.written(changes)
             for delivery in changes.acked:
-                self._leases.give_back(delivery)
+                self.leases.give_back(delivery)
                 self._inventory.done(delivery)
             for delivery in changes.dead:
                 self._inventory.done(delivery)
         if written.turns or written.done:
             self._inventory.answered(self._ownership.shards, written)
             self._arrivals.look_for_due()
-        self._leases.hand_out()
+        self.leases.hand_out()
 
     def _on_acquired(self, shards: list[OwnedShard]) -> None:
         self._arrivals.prepare(shards)
@@ -315,7 +297,7 @@ class Dispatcher:
         lost = set(shards)
         for delivery in [delivery for delivery in self._inventory if delivery.shard in lost]:
             self.traces.released(delivery, "lease lost")
-            self._leases.give_back(delivery)
+            self.leases.give_back(delivery)
             self._inventory.drop(delivery)
         self.changed()
 
@@ -332,8 +314,8 @@ class Dispatcher:
                 min(self.subscription.ack_deadline, _LONGEST_FAREWELL).total_seconds()
             ):
                 while any(shard.out for shard in shards):
-                    self._leases.returned.clear()
-                    await self._leases.returned.wait()
+                    self.leases.returned.clear()
+                    await self.leases.returned.wait()
         except TimeoutError:
             pass  # they are handed out again by the next owner; acks of ours are forwarded to it
         await self.commit(Changes())
@@ -349,7 +331,7 @@ class Dispatcher:
                 _log.warning(
                     "deliveries not settled in time", subscription=self.subscription.name, events=len(late)
                 )
-                self.fail(late, "expired", "ack deadline passed")
+                self.failures.fail(late, "expired", "ack deadline passed")
 
     def _spawn(self, job: Coroutine[None, None, None], *, forever: bool = False) -> None:
         task = asyncio.create_task(job)
@@ -371,5 +353,5 @@ class Dispatcher:
             subscription=self.subscription.name,
             exc_info=task.exception(),
         )
-        for holder in self._leases.holders:
+        for holder in self.leases.holders:
             holder.abort("internal error: this relay stopped serving the subscription")

@@ -1,6 +1,7 @@
 """Whoever holds deliveries: a stream, a lease that was pulled, a consumer that is called."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from hookline.relay.delivery import Delivery
 
 
-class Holder:
+class Holder(ABC):
     """What a dispatcher knows of one consumer.
 
     Args:
@@ -27,9 +28,9 @@ class Holder:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.consumer} {self.window!r}>"
 
+    @abstractmethod
     def send(self, deliveries: "list[Delivery]") -> None:
         """Lease deliveries to this consumer."""
-        raise NotImplementedError
 
     def take(self, size: int) -> None:
         """Count a delivery that it is handed."""
@@ -50,10 +51,10 @@ class Holder:
         """Wait until a relay that stops need not wait for it."""
         await self.emptied()
 
+    @abstractmethod
     def drain(self, grace: timedelta) -> None:
         """Tell it that the relay is about to stop."""
-        raise NotImplementedError
 
+    @abstractmethod
     def abort(self, reason: str) -> None:
         """End it: it isn't served here any more."""
-        raise NotImplementedError

@@ -87,13 +87,9 @@ class ReceivedSettlements:
 
     async def _commit(self) -> None:
         """Commit what was judged, and note what had no effect."""
-        self._changes.acked = [delivery for delivery in self._acked if not delivery.settled]
-        # What was found at first may have been settled by another verdict of this batch.
-        repeated = [self._acked[delivery] for delivery in self._acked if delivery.settled]
+        self._changes.acked = list(self._acked)
         self._changes.late = [gone for _, gone in self._gone]
         written = await self._dispatcher.commit(self._changes)
-        for settlement in repeated:
-            self._fail(settlement, _SETTLED)
         for settlement, gone in self._gone:
             if gone.shard.lost:
                 self._elsewhere.append(settlement)
@@ -131,7 +127,9 @@ class ReceivedSettlements:
                 self._gone.append((settlement, found))
             else:
                 self._fail(settlement, _STALE)
-        return undecided
+        # An earlier one of its key has failed in this batch, so it becomes a row behind that one: the row's to ack.
+        overtaken = [delivery for delivery in self._acked if delivery.settled]
+        return undecided + [self._acked.pop(delivery) for delivery in overtaken]
 
     def _apply(self, settlement: pb.Settlement, verdict: str, token: Token, delivery: Delivery) -> None:
         if verdict == "ack":
@@ -145,22 +143,24 @@ class ReceivedSettlements:
                 return
             self._judged.append((settlement, delivery.shard))
             wanted = asked if settlement.retry.HasField("delay") else None
-            self._dispatcher.fail_in(
+            self._dispatcher.failures.fail_in(
                 self._changes, delivery, "retried", settlement.retry.reason or "retry", asked=wanted
             )
         elif verdict == "reject":
             self._judged.append((settlement, delivery.shard))
-            self._dispatcher.fail_in(
+            self._dispatcher.failures.fail_in(
                 self._changes, delivery, "rejected", settlement.reject.reason or "rejected"
             )
         elif verdict == "release":
-            self._dispatcher.release([delivery])
+            self._dispatcher.leases.release([delivery])
         else:
             lease = duration(settlement.extend.lease) if settlement.extend.HasField("lease") else None
             if settlement.extend.HasField("lease") and lease is None:
                 self._fail(settlement, _INVALID_VERDICT)
                 return
-            self._dispatcher.extend(delivery, min(lease, _LONGEST_EXTENSION) if lease is not None else None)
+            self._dispatcher.leases.extend(
+                delivery, min(lease, _LONGEST_EXTENSION) if lease is not None else None
+            )
 
     async def _forward(self) -> None:
         if not self._forwarding:

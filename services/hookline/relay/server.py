@@ -41,7 +41,8 @@ _OPTIONS = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    # Above what the services take, so that they refuse it themselves: gRPC would end the call without a reason.
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 )
 
 

@@ -14,11 +14,13 @@ from hookline.relay.dispatch import Dispatcher
 from hookline.relay.received import duration
 from hookline.relay.stream import Stream
 from hookline.relay.subscribers import Subscribers
-from hookline.rpc import RpcError, abort, invalid, unavailable
+from hookline.rpc import RpcError, answer, internal, invalid
 from hookline.v1 import delivery_pb2 as pb
 from hookline.v1.delivery_pb2_grpc import DeliveryServiceServicer
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
     Context = grpc.aio.ServicerContext[pb.SubscribeRequest, pb.SubscribeResponse]
     PullContext = grpc.aio.ServicerContext[pb.PullRequest, pb.PullResponse]
     SettleContext = grpc.aio.ServicerContext[pb.SettleRequest, pb.SettleResponse]
@@ -26,12 +28,17 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 _LONGEST_NAME = 128
 _MOST_SETTLEMENTS = 100_000
+_LARGEST_MESSAGE = 4 * 1024 * 1024
+"""Bytes of settlements. gRPC's own limit is above it: what that refuses looks as if the consumer had died."""
 _SHORTEST_PULL = timedelta(milliseconds=250)
 """So that the first call after a while finds out whether anything is ready."""
 _LONGEST_PULL = timedelta(seconds=60)
 _DEATH_SHOWS_WITHIN = 0.1
 """Seconds. When a consumer dies, grpcio first reports the end of its messages, as if it had closed its side, and
 cancels the call a moment later (seen: 0.4 ms)."""
+_CONSUMER_LIVES = (RpcError, DatabaseUnavailable, StatementRefused)
+"""Ends of a stream that say nothing against what its consumer holds: a message that makes no sense is a mistake, not a
+death; so is being sent away."""
 
 
 class DeliveryService(DeliveryServiceServicer):
@@ -44,33 +51,20 @@ class DeliveryService(DeliveryServiceServicer):
     async def Subscribe(self, request_iterator: object, context: "Context") -> None:  # type: ignore[override]  # noqa: N802  (the name in the contract; grpc.aio lets a handler write instead of yielding)
         """Join a subscription as one of its consumers."""
         del request_iterator
-        try:
-            await self._subscribe(context)
-        except RpcError as error:
-            await abort(context, error)
-        except (DatabaseUnavailable, StatementRefused) as error:
-            await abort(context, unavailable("DATABASE_UNAVAILABLE", f"{error}; connect again"))
+        await answer(context, self._subscribe(context))
 
     async def Pull(self, request: pb.PullRequest, context: "PullContext") -> pb.PullResponse:  # noqa: N802
         """Lease what is ready."""
-        try:
-            return await self._pull(request)
-        except RpcError as error:
-            await abort(context, error)
-        except (DatabaseUnavailable, StatementRefused) as error:
-            await abort(context, unavailable("DATABASE_UNAVAILABLE", f"{error}; try again"))
+        return await answer(context, self._pull(request))
 
     async def Settle(self, request: pb.SettleRequest, context: "SettleContext") -> pb.SettleResponse:  # noqa: N802
         """Settle deliveries, wherever they came from."""
-        try:
-            _check(request.settlements)
-            async with self._subscribers.dispatcher(request.subscription) as dispatcher:
-                failures = await dispatcher.settle(request.settlements)
-            return pb.SettleResponse(failures=failures)
-        except RpcError as error:
-            await abort(context, error)
-        except (DatabaseUnavailable, StatementRefused) as error:
-            await abort(context, unavailable("DATABASE_UNAVAILABLE", f"{error}; send them again"))
+        return await answer(context, self._settle(request))
+
+    async def _settle(self, request: pb.SettleRequest) -> pb.SettleResponse:
+        _check(request, request.settlements)
+        async with self._subscribers.dispatcher(request.subscription) as dispatcher:
+            return pb.SettleResponse(failures=await dispatcher.settle(request.settlements))
 
     async def _pull(self, request: pb.PullRequest) -> pb.PullResponse:
         limit = _limit(request.window)
@@ -109,9 +103,9 @@ class DeliveryService(DeliveryServiceServicer):
                     answered = asyncio.create_task(stream.confirmed_all())
                     await asyncio.wait({answered, writing}, return_when=asyncio.FIRST_COMPLETED)
                     answered.cancel()
-                # A message that makes no sense is a mistake, not a death; so is being sent away.
                 took_leave = took_leave or any(
-                    task.done() and isinstance(task.exception(), RpcError) for task in (reading, writing)
+                    task.done() and isinstance(task.exception(), _CONSUMER_LIVES)
+                    for task in (reading, writing)
                 )
             finally:
                 if took_leave:
@@ -141,7 +135,7 @@ class DeliveryService(DeliveryServiceServicer):
         while isinstance(request := await context.read(), pb.SubscribeRequest):
             match request.WhichOneof("message"):
                 case "settlements":
-                    _check(request.settlements.settlements)
+                    _check(request, request.settlements.settlements)
                     await stream.room_for_settlements()
                     stream.owe_confirmation()
                     settling = asyncio.create_task(_settle(dispatcher, stream, request.settlements))
@@ -164,8 +158,8 @@ class DeliveryService(DeliveryServiceServicer):
         beat_at = loop.time() + interval
         while True:
             messages = await stream.next_messages(silence=max(0.0, beat_at - loop.time()))
-            if stream.aborted is not None:
-                raise unavailable("RELAY_STOPPED", f"{stream.aborted}; connect again")
+            if stream.error is not None:
+                raise stream.error
             if messages is None or loop.time() >= beat_at:
                 messages = [*(messages or ()), _heartbeat(dispatcher)]
                 beat_at = loop.time() + interval
@@ -175,17 +169,30 @@ class DeliveryService(DeliveryServiceServicer):
 
 
 async def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBatch) -> None:
+    """Settle a batch, and see that its consumer hears of it: a confirmation, or the end of the stream."""
     try:
         failures = await dispatcher.settle(batch.settlements)
     except (DatabaseUnavailable, StatementRefused) as error:
-        stream.abort(f"it can't be known what became of a settlement: {error}")
+        stream.fail(error)
+    except Exception:  # noqa: BLE001  (nobody awaits this task: the consumer would wait for its confirmation for ever)
+        _log.exception(
+            "settlements failed unexpectedly",
+            subscription=dispatcher.subscription.name,
+            consumer=stream.consumer,
+            settlements=len(batch.settlements),
+        )
+        stream.fail(internal("SETTLING_FAILED", "internal error: this relay could not judge a settlement"))
     else:
         stream.confirm(batch.sequence, failures)
 
 
-def _check(settlements: Sequence[pb.Settlement]) -> None:
+def _check(message: "Message", settlements: Sequence[pb.Settlement]) -> None:
     if len(settlements) > _MOST_SETTLEMENTS:
         raise invalid("TOO_MANY_SETTLEMENTS", f"send at most {_MOST_SETTLEMENTS} settlements in one message")
+    if (size := message.ByteSize()) > _LARGEST_MESSAGE:
+        raise invalid(
+            "MESSAGE_TOO_LARGE", f"a message of {size} bytes; send settlements in messages of at most 4 MiB"
+        )
 
 
 def _consumer(name: str) -> str:

@@ -9,6 +9,7 @@ from hookline.relay import wire
 from hookline.relay.delivery import Delivery
 from hookline.relay.holder import Holder
 from hookline.relay.token import TokenCodec
+from hookline.rpc import unavailable
 from hookline.v1.delivery_pb2 import (
     Draining,
     SettlementConfirmation,
@@ -33,8 +34,8 @@ class Stream(Holder):
 
     def __init__(self, consumer: str, limit: Limit, tokens: TokenCodec) -> None:
         super().__init__(consumer, limit)
-        self.aborted: str | None = None
-        """Why the stream must end, once it must."""
+        self.error: Exception | None = None
+        """What the stream must end with, once it must."""
         self.settling: set[asyncio.Task[None]] = set()
         """SettlementBatches that are being judged."""
         self._owed = 0
@@ -96,7 +97,11 @@ class Stream(Holder):
 
     def abort(self, reason: str) -> None:
         """End the stream with UNAVAILABLE."""
-        self.aborted = reason
+        self.fail(unavailable("RELAY_STOPPED", f"{reason}; connect again"))
+
+    def fail(self, error: Exception) -> None:
+        """End the stream with an error; the first one counts."""
+        self.error = self.error or error
         self._wake.set()
 
     async def next_messages(self, *, silence: float) -> list[SubscribeResponse] | None:

@@ -64,11 +64,14 @@ class DeliveryServiceServicer:
 
         Errors carry a google.rpc.ErrorInfo with domain "hookline":
         INVALID_ARGUMENT    the first request is not `start`, a second `start`, a
-        negative window, an empty request
+        negative window, an empty request, or one that is
+        larger than settlements may be
         NOT_FOUND           no subscription of that name exists
         FAILED_PRECONDITION the subscription is pushed to its consumer
         UNAVAILABLE         the relay is shutting down or can't reach its database:
         connect again
+        INTERNAL            something is wrong with the relay or its database:
+        connect again, but ever less often
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,11 +49,14 @@ class DeliveryServiceStub:
 
     Errors carry a google.rpc.ErrorInfo with domain "hookline":
       INVALID_ARGUMENT    the first request is not `start`, a second `start`, a
-                          negative window, an empty request
+                          negative window, an empty request, or one that is
+                          larger than settlements may be
       NOT_FOUND           no subscription of that name exists
       FAILED_PRECONDITION the subscription is pushed to its consumer
       UNAVAILABLE         the relay is shutting down or can't reach its database:
                           connect again
+      INTERNAL            something is wrong with the relay or its database:
+                          connect again, but ever less often
     """
     Pull: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.PullRequest, _delivery_pb2.PullResponse]
     """Pull leases what is ready, for consumers that can't keep a stream open.
@@ -82,11 +85,14 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
 
     Errors carry a google.rpc.ErrorInfo with domain "hookline":
       INVALID_ARGUMENT    the first request is not `start`, a second `start`, a
-                          negative window, an empty request
+                          negative window, an empty request, or one that is
+                          larger than settlements may be
       NOT_FOUND           no subscription of that name exists
       FAILED_PRECONDITION the subscription is pushed to its consumer
       UNAVAILABLE         the relay is shutting down or can't reach its database:
                           connect again
+      INTERNAL            something is wrong with the relay or its database:
+                          connect again, but ever less often
     """
     Pull: _aio.UnaryUnaryMultiCallable[_delivery_pb2.PullRequest, _delivery_pb2.PullResponse]  # type: ignore[assignment]
     """Pull leases what is ready, for consumers that can't keep a stream open.
@@ -118,11 +124,14 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors carry a google.rpc.ErrorInfo with domain "hookline":
           INVALID_ARGUMENT    the first request is not `start`, a second `start`, a
-                              negative window, an empty request
+                              negative window, an empty request, or one that is
+                              larger than settlements may be
           NOT_FOUND           no subscription of that name exists
           FAILED_PRECONDITION the subscription is pushed to its consumer
           UNAVAILABLE         the relay is shutting down or can't reach its database:
                               connect again
+          INTERNAL            something is wrong with the relay or its database:
+                              connect again, but ever less often
         """
 
     @_abc_1.abstractmethod

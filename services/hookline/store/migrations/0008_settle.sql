@@ -3,6 +3,21 @@
 -- Functions, because each statement in them takes a fresh snapshot: whose turn it is in a key must be judged after
 -- waiting for the cursors' locks, which everyone holds who writes rows.
 
+-- Takes the locks of cursors, which everyone holds who writes their rows: in order, so that two writers can't wait for
+-- each other.
+CREATE FUNCTION hookline.lock_cursors(of_subscription text, shards smallint[]) RETURNS void
+LANGUAGE plpgsql
+-- By index, always: a plan that was made while there were few rows must not scan them all when there are many.
+SET enable_seqscan = off
+AS $$
+BEGIN
+    PERFORM FROM hookline.cursors AS c
+      WHERE c.subscription = of_subscription AND c.shard = ANY (shards)
+      ORDER BY c.shard
+        FOR UPDATE;
+END
+$$;
+
 -- Restores the order of keys: the lowest live row waits, all others are blocked. Answers each key's lowest row, or
 -- nulls. With after_dead_letter = 'block', a dead row is live. Call it under the cursors' locks.
 CREATE FUNCTION hookline.take_turns(of_subscription text, keys json)
@@ -65,11 +80,7 @@ AS $$
 DECLARE
     kept smallint[];
 BEGIN
-    -- In order, so that two writers can't wait for each other.
-    PERFORM FROM hookline.cursors AS c
-      WHERE c.subscription = of_subscription AND c.shard = ANY (shards)
-      ORDER BY c.shard
-        FOR UPDATE;
+    PERFORM hookline.lock_cursors(of_subscription, shards);
 
     WITH moved AS (
         UPDATE hookline.cursors AS c

@@ -156,11 +156,7 @@ DECLARE
     part   record;
     paid   timestamptz;
 BEGIN
-    -- In order, so that two writers can't wait for each other.
-    PERFORM FROM hookline.cursors AS c
-      WHERE c.subscription = of_subscription AND c.shard = ANY (shards)
-      ORDER BY c.shard
-        FOR UPDATE;
+    PERFORM hookline.lock_cursors(of_subscription, shards);
     SELECT * INTO replay FROM hookline.replays AS r
      WHERE r.id = of_replay AND r.epoch = of_epoch AND r.subscription = of_subscription AND r.state = 'running'
        FOR UPDATE;
@@ -222,10 +218,7 @@ DECLARE
 BEGIN
     SELECT array_agg(DISTINCT d.shard) INTO affected
       FROM (SELECT shard FROM hookline.deliveries WHERE replay = of_replay AND state <> 'dead' LIMIT most) AS d;
-    PERFORM FROM hookline.cursors AS c
-      WHERE c.subscription = of_subscription AND c.shard = ANY (affected)
-      ORDER BY c.shard
-        FOR UPDATE;
+    PERFORM hookline.lock_cursors(of_subscription, affected);
     PERFORM FROM hookline.replays WHERE id = of_replay AND state = 'cancelled' FOR UPDATE;
     IF NOT FOUND THEN
         RETURN true;

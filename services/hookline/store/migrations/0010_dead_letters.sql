@@ -29,11 +29,7 @@ DECLARE
     redriven bigint;
     keys     json;
 BEGIN
-    -- In order, so that two writers can't wait for each other.
-    PERFORM FROM hookline.cursors AS c
-      WHERE c.subscription = of_subscription AND c.shard = ANY (shards)
-      ORDER BY c.shard
-        FOR UPDATE;
+    PERFORM hookline.lock_cursors(of_subscription, shards);
 
     -- Those with a key are blocked at first; their keys' turns are judged below. A portion is kept: what killed
     -- consumers may do it again.
@@ -70,10 +66,7 @@ DECLARE
     deleted bigint;
     keys    json;
 BEGIN
-    PERFORM FROM hookline.cursors AS c
-      WHERE c.subscription = of_subscription AND c.shard = ANY (shards)
-      ORDER BY c.shard
-        FOR UPDATE;
+    PERFORM hookline.lock_cursors(of_subscription, shards);
 
     WITH gone AS (
         DELETE FROM hookline.deliveries AS d
