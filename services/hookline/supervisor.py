@@ -14,7 +14,8 @@ import structlog
 
 from hookline.child import Child
 from hookline.config import Settings
-from hookline.edge import source
+from hookline.edge import secrets
+from hookline.edge.watch import rules
 from hookline.embedded import EmbeddedPostgres
 from hookline.process import Stop
 from hookline.relay.server import declare_subscriptions
@@ -45,7 +46,9 @@ async def run(
         HooklineError: Something could not be started.
     """
     stop = Stop()
-    source.build(settings)  # a missing secret is found before anything is started
+    # What is missing is found before anything is started.
+    secrets.check(settings.sources)
+    rules.build_all(settings)
     async with AsyncExitStack() as parts:
         dsn = settings.dsn()
         jobs: list[Callable[[], Awaitable[None]]] = []

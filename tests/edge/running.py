@@ -1,75 +1,53 @@
 """Edges to send to: in this process, or processes of their own that may be killed."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import uvicorn
+import psutil
 
 from hookline.config import Settings
-from hookline.edge.app import create_app, read_shards
-from hookline.telemetry.tracing import Tracing
+from hookline.edge.app import create_app
+from hookline.edge.front.server import build
+from hookline.edge.listener import listen
 
 BEGINI = {"scheme": "begini", "secrets": ["env:BEGINI_API_KEY", "env:BEGINI_OLD_API_KEY"]}
 START_PATIENCE = 30.0
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @asynccontextmanager
-async def edge(dsn: str, *, sources: dict[str, Any] | None = None, **settings: Any) -> AsyncIterator[str]:
+async def edge(
+    dsn: str, *, sources: dict[str, Any] | None = None, beside: dict[str, Any] | None = None, **settings: Any
+) -> AsyncIterator[str]:
     """An edge in this process; answers its address."""
     chosen = Settings(
-        database_url=dsn, sources=sources or {"begini": BEGINI}, edge={"writers": 2, **settings}
+        database_url=dsn,
+        sources=sources or {"begini": BEGINI},
+        edge={"writers": 2, **settings},
+        **(beside or {}),
     )
-    app = create_app(
-        chosen, Tracing(chosen.telemetry, service="edge"), shards=await read_shards(settings_dsn(chosen))
-    )
-    listener = socket.create_server(("127.0.0.1", 0))
-    # asyncio leaves Nagle's algorithm on for sockets that it didn't open itself; uvloop doesn't.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.setblocking(False)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
-    )
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        async with asyncio.timeout(START_PATIENCE):
-            while not server.started:
-                if serving.done():
-                    await serving
-                await asyncio.sleep(0.005)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await serving
-
-
-def settings_dsn(settings: Settings) -> str:
-    dsn = settings.dsn()
-    assert dsn is not None
-    return dsn
+    app = create_app(chosen)
+    listener = listen("127.0.0.1:0")
+    server = build(app, chosen.edge, drain=timedelta(seconds=5))
+    async with app.running():
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            async with asyncio.timeout(START_PATIENCE):
+                while not server.started:
+                    if serving.done():
+                        await serving
+                    await asyncio.sleep(0.005)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
 
 
 class EdgeProcess:
@@ -96,7 +74,8 @@ class EdgeProcess:
                 while not edge.address:
                     await edge._read_line()
         except BaseException:
-            process.kill()
+            if process.returncode is None:
+                process.kill()
             await process.wait()
             raise
         edge._reading = asyncio.create_task(edge._read())
@@ -125,6 +104,12 @@ class EdgeProcess:
     @property
     def is_running(self) -> bool:
         return self._process.returncode is None
+
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that it holds."""
+        resident: int = psutil.Process(self._process.pid).memory_info().rss
+        return resident
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

@@ -62,14 +62,16 @@ async def test_every_live_key_verifies_and_a_key_that_was_taken_away_does_not(
     assert await rows(foreign) == (2, 2)
 
 
-async def test_header_and_algorithm_are_the_source_s_own(database: str, foreign: Any) -> None:
-    sources = {
-        "begini": BEGINI,
-        "older": {**BEGINI, "header": "X-Begini-Signature", "algorithm": "sha256"},
+async def test_header_and_algorithm_can_be_those_of_older_pages(database: str, foreign: Any) -> None:
+    sources = {"begini": BEGINI, "older": {**BEGINI, "scheme": "begini-march-2026"}}
+    older_scheme = {
+        "extends": "begini",
+        "signatures": [{"algorithm": "hmac-sha256", "at": "header:X-Begini-Signature"}],
     }
     content = body("A")
     older = {"Content-Type": "application/json", "X-Begini-Signature": sign(content, algorithm="sha256")}
-    async with edge(database, sources=sources) as address:
+    beside = {"schemes": {"begini-march-2026": older_scheme}}
+    async with edge(database, sources=sources, beside=beside) as address:
         assert (await post(address, content, older, "/v1/webhooks/older")).status_code == 200
         assert (await post(address, content, older)).status_code == 403
         assert (await post(address, content, signed(content), "/v1/webhooks/older")).status_code == 403

@@ -26,7 +26,7 @@ UNPARSABLE = {
     "nul in type": (ENVELOPE % ('"A"', r'"t\u0000"')).encode(),
     "lone surrogate in uid": (ENVELOPE % (r'"A\ud800"', '"t"')).encode(),
     "invalid UTF-8 in uid": (ENVELOPE % ('"A\xff"', '"t"')).encode("latin-1"),
-    "uid is a number": (ENVELOPE % ("7", '"t"')).encode(),
+    "uid is a fraction": (ENVELOPE % ("7.5", '"t"')).encode(),
     "uid has 100k digits": (ENVELOPE % ("7" * 100_000, '"t"')).encode(),
     "uid is null": (ENVELOPE % ("null", '"t"')).encode(),
     "uid is empty": (ENVELOPE % ('""', '"t"')).encode(),

@@ -7,10 +7,14 @@ import typer
 import hookline
 from hookline.cli.dead import dead_app
 from hookline.cli.demo import demo
+from hookline.cli.rejections import rejections_app
 from hookline.cli.relay_call import RelayUnreachable
 from hookline.cli.replays import replays_app
 from hookline.cli.send import send_app
 from hookline.cli.serve import edge, migrate, relay, run
+from hookline.cli.source_drift import drift_app, shape
+from hookline.cli.source_secrets import secrets_app
+from hookline.cli.sources import sources_app
 from hookline.cli.subscriptions import subscriptions_app
 from hookline.cli.tail import tail
 from hookline.errors import DatabaseUnavailable, HooklineError
@@ -28,9 +32,14 @@ app.command()(relay)
 app.command()(migrate)
 app.add_typer(send_app)
 app.command()(tail)
+sources_app.add_typer(secrets_app)
+sources_app.add_typer(drift_app)
+sources_app.command()(shape)
+app.add_typer(sources_app)
 app.add_typer(subscriptions_app)
 app.add_typer(dead_app)
 app.add_typer(replays_app)
+app.add_typer(rejections_app)
 app.command()(demo)
 
 

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsError
 
 from hookline.config.mistake import explain
 from hookline.config.settings import Settings
+from hookline.config.watch import anchored
 from hookline.errors import ConfigError
 
 DEFAULT_FILE = Path("hookline.toml")
@@ -33,7 +34,7 @@ def load(file: Path | None = None) -> Settings:
         }
         where = "the built-in defaults"
     else:
-        values = _parse(path)
+        values = anchored(_parse(path), path.parent)
     try:
         return Settings(**values)
     except ValidationError as error:

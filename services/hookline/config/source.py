@@ -1,68 +1,41 @@
 """`[sources.NAME]`: a provider's endpoint."""
 
-import os
-import re
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field
 
+from hookline.config.duration import Duration
+from hookline.config.public_url import PublicUrl
+from hookline.config.secret_reference import KeyReference, SecretReference
 from hookline.config.section import Section
-from hookline.errors import ConfigError
+from hookline.config.watch import Watch
 
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-"""A field name (RFC 9110, section 5.6.2)."""
-
-
-def _header_name(value: str) -> str:
-    if not _HEADER.fullmatch(value):
-        raise ValueError('must be the name of a header, such as "X-Signature"')
-    return value
+_MIB = 1024 * 1024
 
 
 class Source(Section):
     """One `[sources.NAME]`: a provider's endpoint."""
 
-    scheme: Literal["begini"]
-    secrets: tuple[str, ...] = Field(min_length=1)
-    """References, never the secrets themselves: "env:NAME" or "file:PATH". Any of them verifies."""
-    header: Annotated[str, AfterValidator(_header_name)] | None = None
-    """Name of the signature header, where it differs from the scheme's."""
-    algorithm: Literal["sha256", "sha512"] | None = None
-    """The HMAC's hash, where it differs from the scheme's."""
-
-    @field_validator("secrets")
-    @classmethod
-    def _references(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for reference in value:
-            kind, _, rest = reference.partition(":")
-            if kind not in ("env", "file") or not rest:
-                # The text may be the secret itself, so it is not repeated.
-                raise ValueError('each secret must be a reference, "env:NAME" or "file:PATH"')
-        return value
-
-    def resolve_secrets(self, name: str) -> tuple[bytes, ...]:
-        """Fetch the secrets.
-
-        Raises:
-            ConfigError: One is missing or empty.
-        """
-        return tuple(_resolve(f"sources.{name}.secrets", reference) for reference in self.secrets)
-
-
-def _resolve(key: str, reference: str) -> bytes:
-    """Follow a reference to a secret."""
-    kind, _, rest = reference.partition(":")
-    if kind == "env":
-        value = os.environ.get(rest, "")
-        fix = f"set the environment variable {rest}"
-    else:
-        try:
-            # An editor ends a file with a newline; a key has none.
-            value = Path(rest).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{key}: {reference}: can't be read: {type(error).__name__}") from None
-        fix = f"write the key into {rest}"
-    if not value:
-        raise ConfigError(f"{key}: {reference}: is empty or not set; {fix}")
-    return value.encode()
+    scheme: str
+    """A preset (`hookline sources presets` lists them) or one of the file's own `[schemes.NAME]`."""
+    secrets: tuple[SecretReference, ...] = ()
+    """References, never the secrets themselves. Any of them verifies."""
+    verify_token: KeyReference | None = None
+    """Reference to the text that a provider repeats in its handshake, as Meta does."""
+    options: dict[str, str] = Field(default={})
+    """What the scheme's plugin needs to know, such as PayPal's `webhook_id`."""
+    url: PublicUrl | None = None
+    """The URL that the provider calls, where it signs that. None: `edge.public_url` and the request's path."""
+    tolerance: Duration | None = None
+    """Replaces the scheme's tolerance for signed timestamps, past and future."""
+    max_body_bytes: int | None = Field(default=None, ge=1, le=64 * _MIB)
+    """None: `edge.max_body_bytes`."""
+    content_encodings: tuple[Literal["gzip", "deflate"], ...] = ()
+    """Encodings that a body may have. It is verified, stored and delivered as it came."""
+    rate: float | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
+    """Requests a second that one edge takes in the long run; beyond, 429 and Retry-After. None: all."""
+    burst: int = Field(default=100, ge=1, le=1_000_000)
+    """Requests that it takes at once after a quiet time, where a rate is set."""
+    concurrency: int | None = Field(default=None, ge=1, le=100_000)
+    """Requests that one edge works at in one moment; beyond, 429. None: any number."""
+    watch: Watch = Watch()

@@ -1,5 +1,6 @@
 """The edge's answers, ready to be sent."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from uuid import UUID
@@ -28,14 +29,17 @@ class Answer:
             {
                 "type": "http.response.start",
                 "status": self.status,
-                "headers": [
-                    (b"content-type", self.content_type),
-                    (b"content-length", b"%d" % len(self.body)),
-                    *self.headers,
-                ],
+                "headers": [*_describe(self), *self.headers],
             }
         )
         await send({"type": "http.response.body", "body": self.body})
+
+
+def _describe(answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
+    """Type and length of the body; a 204 has neither (RFC 9110, section 8.6)."""
+    if answer.status == HTTPStatus.NO_CONTENT:
+        return ()
+    return (b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body))
 
 
 def accepted(event_id: UUID, *, revision: bool) -> Answer:
@@ -68,19 +72,28 @@ def problem(status: HTTPStatus, code: str, detail: str, *headers: tuple[bytes, b
 _CLOSE = (b"connection", b"close")
 """The rest of the request won't be read."""
 
-METHOD_NOT_ALLOWED = problem(
-    HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "Webhooks are sent with POST.", (b"allow", b"POST")
+NOT_FOUND = problem(
+    HTTPStatus.NOT_FOUND,
+    "not_found",
+    "There is nothing here; webhooks go to /v1/webhooks/ and a source's name.",
 )
 UNKNOWN_SOURCE = problem(
     HTTPStatus.NOT_FOUND,
     "unknown_source",
     "No source of this name is configured; the path is /v1/webhooks/ and the source's name.",
 )
+UNKNOWN_HANDSHAKE = problem(
+    HTTPStatus.BAD_REQUEST, "unknown_handshake", "This isn't the handshake of this source's provider."
+)
 WRONG_CONTENT_TYPE = problem(
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", "Send Content-Type: application/json."
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "wrong_content_type",
+    "The Content-Type isn't one that this source's provider sends.",
 )
 ENCODED = problem(
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_encoding", "Send the body without a Content-Encoding."
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "content_encoding",
+    "Send the body without a Content-Encoding, or with one that is configured for this source.",
 )
 TOO_SLOW = problem(
     HTTPStatus.REQUEST_TIMEOUT,
@@ -88,6 +101,41 @@ TOO_SLOW = problem(
     "The request did not arrive in time; send it again.",
     _CLOSE,
 )
+
+
+def method_not_allowed(others: Collection[str]) -> Answer:
+    """A method that the source has no use for."""
+    allowed = ", ".join(sorted({"POST", *others}))
+    return problem(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "Webhooks are sent with POST.",
+        (b"allow", allowed.encode("ascii")),
+    )
+
+
+def too_many(seconds: int) -> Answer:
+    """The source sends more than it may."""
+    return problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too_many_requests",
+        "More requests came than are taken from this source; send it again later.",
+        (b"retry-after", b"%d" % max(1, seconds)),
+    )
+
+
+def undecodable(reason: Exception) -> Answer:
+    """The body isn't what its Content-Encoding says, or too much."""
+    return problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "undecodable_body", f"The body can't be decoded: {reason}."
+    )
+
+
+def against_schema(finding: object) -> Answer:
+    """The body is genuine, and not as the source's JSON Schema wants it."""
+    return problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "schema", f"The body isn't as its schema says: {finding}."
+    )
 
 
 def too_large(limit: int) -> Answer:
@@ -104,3 +152,7 @@ def unavailable(code: str, detail: str) -> Answer:
 
 COMMIT_TOO_SLOW = unavailable("commit_timeout", "The event could not be stored in time; send it again.")
 NOT_STORED = unavailable("not_stored", "The event can't be stored now; send it again.")
+NOT_RUNNING = unavailable(
+    "not_running",
+    "The edge was mounted but not started: enter `app.running()` in the lifespan of the application around it.",
+)

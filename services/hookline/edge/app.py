@@ -2,19 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 from hookline.config import Settings
-from hookline.edge import source
+from hookline.edge import answers, source
 from hookline.edge.intake import Intake
+from hookline.edge.rejections.keeper import Rejections
+from hookline.edge.rejections.mask import mask_of
+from hookline.edge.secrets import LiveSecrets
 from hookline.edge.segments import keep_ahead
 from hookline.edge.trace import Traces
 from hookline.edge.wakeup import Wakeup
+from hookline.edge.watch import rules
+from hookline.edge.watch.watch import SchemaWatch
 from hookline.edge.webhook import WebhookEndpoint
 from hookline.errors import ConfigError
 from hookline.store.ingest import read_installation
@@ -24,78 +30,167 @@ from hookline.telemetry.tracing import Tracing
 _START = timedelta(seconds=10)
 
 
-def create_app(settings: Settings, tracing: Tracing, *, shards: int) -> Router:
-    """Build the application; its lifespan starts and stops the writers.
+class EdgeApp:
+    """Receives webhooks at `/v1/webhooks/{source}`, and answers `/healthz` and `/readyz`.
 
-    A bare router: `Starlette` would wrap it in middleware for errors, which the webhook endpoint answers itself, at a
-    tenth of the cost of a webhook.
+    As an application of its own it starts and stops with ASGI's lifespan. Mounted in another one, whose server doesn't
+    know it, it has to be told: `async with app.running()` in the lifespan of that one.
 
     Args:
         settings: Sources, limits, and the database's URL.
-        tracing: Where spans go.
-        shards: Number of shards of the database.
+        tracing: Where spans go. None: where `settings.telemetry` says.
 
     Raises:
-        ConfigError: A secret or the database's URL is missing.
+        ConfigError: The database's URL is missing.
     """
-    dsn = settings.dsn()
-    if dsn is None:
-        raise ConfigError("no database: set HOOKLINE_DATABASE_URL")
-    wakeup = Wakeup(Session(dsn, name="edge wakeup"))
-    intake = Intake(
-        dsn,
-        writers=min(settings.edge.writers, shards),
-        max_events=settings.edge.queue_events,
-        max_bytes=settings.edge.queue_bytes,
-        commit_deadline=settings.edge.commit_deadline,
-        on_commit=wakeup.committed,
-    )
-    endpoint = WebhookEndpoint(
-        source.build(settings), intake, Traces(tracing), settings=settings.edge, shards=shards
-    )
 
-    async def healthz(_: Request) -> JSONResponse:
-        return JSONResponse({"status": "alive"})
+    def __init__(self, settings: Settings, tracing: Tracing | None = None) -> None:
+        dsn = settings.dsn()
+        if dsn is None:
+            raise ConfigError("no database: set HOOKLINE_DATABASE_URL")
+        self._dsn = dsn
+        self._settings = settings
+        self._tracing = tracing
+        self._endpoint: WebhookEndpoint | None = None
+        self._intake: Intake | None = None
+        # A bare router: `Starlette` would wrap it in middleware for errors, which the webhook endpoint answers itself,
+        # at a tenth of the cost of a webhook.
+        self._router = _Router(
+            routes=[
+                Route("/v1/webhooks/{source}", _Webhooks(self)),
+                Route("/healthz", _healthz),
+                Route("/readyz", self._readyz),
+            ],
+            lifespan=lambda _: self.running(),
+            redirect_slashes=False,  # a provider would not follow
+        )
 
-    async def readyz(_: Request) -> JSONResponse:
-        if intake.is_available:
+    def __repr__(self) -> str:
+        return f"<EdgeApp {sorted(self._settings.sources)} {'running' if self._endpoint else 'stopped'}>"
+
+    @property
+    def endpoint(self) -> WebhookEndpoint | None:
+        """What takes webhooks while the application runs."""
+        return self._endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI request, or run the lifespan."""
+        await self._router(scope, receive, send)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take webhooks while the block runs.
+
+        Raises:
+            ConfigError: A secret is missing, or a source can't be used as it is configured.
+            DatabaseUnavailable: The database can't be reached.
+            StatementRefused: It was not migrated.
+        """
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            tracing = self._tracing
+            if tracing is None:
+                tracing = Tracing(settings.telemetry, service="hookline-edge")
+                stack.push_async_callback(tracing.shutdown)
+            shards = await self._read_shards()
+            sealer = settings.secrets.sealer()
+            secrets = LiveSecrets(
+                settings.sources,
+                Session(self._dsn, name="edge secrets"),
+                sealer,
+                lambda name, live: sources[name].renew(live),
+            )
+            sources = source.build(settings, await secrets.load())
+            wakeup = Wakeup(Session(self._dsn, name="edge wakeup"))
+            rejections = Rejections(
+                Session(self._dsn, name="edge rejections"),
+                settings.rejections,
+                sources=sources,
+                sealer=sealer,
+                masks={name: mask_of(settings.scheme_of(one)) for name, one in settings.sources.items()},
+            )
+            watch = SchemaWatch(rules.build_all(settings), Session(self._dsn, name="edge schemas"))
+            self._intake = Intake(
+                self._dsn,
+                writers=min(settings.edge.writers, shards),
+                max_events=settings.edge.queue_events,
+                max_bytes=settings.edge.queue_bytes,
+                commit_deadline=settings.edge.commit_deadline,
+                on_commit=wakeup.committed,
+            )
+            self._endpoint = WebhookEndpoint(
+                sources,
+                self._intake,
+                rejections,
+                watch,
+                Traces(tracing),
+                settings=settings.edge,
+                shards=shards,
+            )
+            # A group: an edge without one of these must not go on, so its failure ends what is around it.
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            segments = Session(self._dsn, name="edge segments")
+            jobs = (
+                self._intake.run(),
+                wakeup.run(),
+                secrets.run(),
+                rejections.run(),
+                watch.run(),
+                keep_ahead(segments),
+            )
+            chores = [group.create_task(job) for job in jobs]
+            try:
+                yield
+            finally:
+                self._endpoint = None
+                for chore in chores:
+                    chore.cancel()
+
+    async def _read_shards(self) -> int:
+        session = Session(self._dsn, name="edge start")
+        try:
+            return (await read_installation(session, within=_START)).shards
+        finally:
+            await session.close()
+
+    async def _readyz(self, _: Request) -> JSONResponse:
+        if self._endpoint is not None and self._intake is not None and self._intake.is_available:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "unavailable", "detail": "the database can't be reached"}, 503)
 
-    @asynccontextmanager
-    async def lifespan(_: Router) -> AsyncIterator[None]:
-        chores = [
-            asyncio.create_task(intake.run()),
-            asyncio.create_task(wakeup.run()),
-            asyncio.create_task(keep_ahead(Session(dsn, name="edge segments"))),
-        ]
-        try:
-            yield
-        finally:
-            for chore in chores:
-                chore.cancel()
-            await asyncio.gather(*chores, return_exceptions=True)
 
-    return Router(
-        routes=[
-            Route("/v1/webhooks/{source}", endpoint),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-        ],
-        lifespan=lifespan,
-        redirect_slashes=False,  # a provider would not follow
-    )
+class _Router(Router):
+    """Answers what it doesn't know as everything else is answered; mounted, that is for the application around it."""
+
+    async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "app" not in scope:
+            await answers.NOT_FOUND.send(send)
+        else:
+            await super().not_found(scope, receive, send)
 
 
-async def read_shards(dsn: str) -> int:
-    """Number of shards of an initialised database.
+class _Webhooks:
+    """Hands webhooks to the running application's endpoint."""
+
+    def __init__(self, app: EdgeApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._app.endpoint
+        if endpoint is None:
+            await answers.NOT_RUNNING.send(send)
+        else:
+            await endpoint(scope, receive, send)
+
+
+async def _healthz(_: Request) -> JSONResponse:
+    return JSONResponse({"status": "alive"})
+
+
+def create_app(settings: Settings, tracing: Tracing | None = None) -> EdgeApp:
+    """The edge as an ASGI application, to be served alone or mounted in another one.
 
     Raises:
-        DatabaseUnavailable: The database can't be reached.
-        StatementRefused: It was not migrated.
+        ConfigError: The database's URL is missing.
     """
-    session = Session(dsn, name="edge start")
-    try:
-        return (await read_installation(session, within=_START)).shards
-    finally:
-        await session.close()
+    return EdgeApp(settings, tracing)

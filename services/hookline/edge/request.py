@@ -3,7 +3,7 @@
 import msgspec
 from starlette.types import Receive
 
-from hookline.edge.schemes.scheme import Headers
+from hookline.edge.schemes.incoming import Headers
 
 _NOT_KEPT = frozenset(
     {
@@ -21,6 +21,11 @@ _NOT_KEPT = frozenset(
 class BodyTooLarge(Exception):
     """The body is over the limit; the rest of it was not read."""
 
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        """Bytes that were read."""
+
 
 class Disconnected(Exception):
     """The client went away before the body was complete."""
@@ -37,7 +42,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
     if message["type"] == "http.request" and not message.get("more_body", False):
         whole: bytes = message.get("body", b"")
         if len(whole) > limit:
-            raise BodyTooLarge
+            raise BodyTooLarge(len(whole))
         return whole
     parts = bytearray()
     while True:
@@ -45,7 +50,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
             raise Disconnected
         parts += message.get("body", b"")
         if len(parts) > limit:
-            raise BodyTooLarge
+            raise BodyTooLarge(len(parts))
         if not message.get("more_body", False):
             return bytes(parts)
         message = await receive()

@@ -1,29 +1,103 @@
 """A configured source, ready to judge requests."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from time import monotonic
 
+from hookline import config
 from hookline.config import Settings
-from hookline.edge import schemes
+from hookline.core.token_bucket import TokenBucket
+from hookline.edge.schemes.keys import WrongKey
 from hookline.edge.schemes.scheme import Scheme
+from hookline.errors import ConfigError
 from hookline.model import SourceName
 
 
-@dataclass(frozen=True, slots=True)
 class Source:
-    """A provider's endpoint: the scheme knows its secrets."""
+    """A provider's endpoint, with its limits and the secrets that are live now.
 
-    name: SourceName
-    scheme: Scheme
-
-
-def build(settings: Settings) -> Mapping[str, Source]:
-    """All configured sources by name.
+    Args:
+        name: Its name in the path.
+        settings: `[sources.NAME]`.
+        declared: The scheme that it names.
+        edge: `[edge]`, for what the source leaves open.
+        secrets: Every live secret, the newest first.
 
     Raises:
-        ConfigError: A secret is missing.
+        ConfigError: A secret is missing or of another form than the scheme's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: config.Source,
+        declared: config.Scheme,
+        edge: config.Edge,
+        secrets: Sequence[bytes],
+    ) -> None:
+        self.name = SourceName(name)
+        self.max_body_bytes = settings.max_body_bytes or edge.max_body_bytes
+        self.content_encodings = frozenset(name.encode("ascii") for name in settings.content_encodings)
+        self.bucket = (
+            TokenBucket(rate=settings.rate, burst=settings.burst, now=monotonic()) if settings.rate else None
+        )
+        self.concurrency = settings.concurrency
+        self.in_work = 0
+        """Requests that are being worked at."""
+        self._settings = settings
+        self._declared = declared
+        self._public_url = (edge.public_url or "").rstrip("/")
+        reference = settings.verify_token
+        self._verify_token = reference.resolve(f"sources.{name}.verify_token") if reference else None
+        self.scheme: Scheme
+        self.renew(secrets)
+        if self.scheme.signs_url and not (settings.url or edge.public_url):
+            raise ConfigError(
+                f"sources.{name}: its provider signs the URL that it calls; say which that is: sources.{name}.url = "
+                '"https://..." or edge.public_url'
+            )
+        if any(one.verify_token for one in declared.handshakes) and self._verify_token is None:
+            raise ConfigError(
+                f"sources.{name}.verify_token: is missing; its provider repeats it in the handshake: add a reference "
+                'such as "env:NAME"'
+            )
+
+    def __repr__(self) -> str:
+        return f"<Source {self.name} {self.scheme!r}>"
+
+    def renew(self, secrets: Sequence[bytes]) -> None:
+        """Verify with these secrets from now on.
+
+        Raises:
+            ConfigError: One is of another form than the scheme's; the ones before stay.
+        """
+        try:
+            self.scheme = Scheme(
+                self._declared,
+                secrets,
+                verify_token=self._verify_token,
+                options=self._settings.options,
+                tolerance=self._settings.tolerance,
+            )
+        except WrongKey as error:
+            raise ConfigError(f"sources.{self.name}.secrets: {error}") from None
+
+    def url(self, path: bytes, query: bytes) -> str:
+        """The URL that the provider called, as it stands in the provider's settings."""
+        base = self._settings.url or self._public_url + path.decode("latin-1")
+        return f"{base}?{query.decode('latin-1')}" if query else base
+
+
+def build(settings: Settings, secrets: Mapping[str, Sequence[bytes]]) -> Mapping[str, Source]:
+    """All configured sources by name.
+
+    Args:
+        settings: Everything that is configured.
+        secrets: The live secrets of each source.
+
+    Raises:
+        ConfigError: One of them can't be used.
     """
     return {
-        name: Source(SourceName(name), schemes.build(name, source))
+        name: Source(name, source, settings.scheme_of(source), settings.edge, secrets.get(name, ()))
         for name, source in settings.sources.items()
     }

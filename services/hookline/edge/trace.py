@@ -6,7 +6,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, set_span_in_context
 
 from hookline.edge.answers import Answer
-from hookline.edge.schemes.scheme import Headers
+from hookline.edge.schemes.incoming import Headers
 from hookline.telemetry.context import decode, encode, unsampled
 from hookline.telemetry.tracing import Tracing
 

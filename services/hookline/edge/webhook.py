@@ -2,29 +2,32 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
+from math import ceil
+from time import monotonic, time
 
 import structlog
-
-# Is a uuid.UUID, and made and written in a tenth of the time.
-from asyncpg.pgproto.pgproto import UUID
 from starlette.types import Receive, Scope, Send
 
 from hookline.config import Edge
-from hookline.core.identity import identify
 from hookline.edge import answers
 from hookline.edge.answers import Answer
 from hookline.edge.deadline import Deadline
 from hookline.edge.intake import Intake
-from hookline.edge.request import BodyTooLarge, Disconnected, keep, read_body
-from hookline.edge.schemes.scheme import Envelope, Headers
+from hookline.edge.judgement import Refused, Shaken, judge
+from hookline.edge.rejections.keeper import Rejections
+from hookline.edge.rejections.rejection import Rejection
+from hookline.edge.request import BodyTooLarge, Disconnected, read_body
+from hookline.edge.schemes.incoming import Headers, Incoming
 from hookline.edge.source import Source
 from hookline.edge.trace import RequestTrace, Traces
+from hookline.edge.watch.watch import SchemaWatch
 from hookline.errors import IntakeUnavailable
-from hookline.model import UNPARSABLE, Accepted, NewEvent
+from hookline.model import Accepted
 
 _log = structlog.get_logger(__name__)
 _MOST_DIGITS = 18
+_BUSY_RETRY = 1
+"""Seconds after which a request may be sent again when too many were being worked at."""
 
 
 class WebhookEndpoint:
@@ -34,12 +37,21 @@ class WebhookEndpoint:
     """
 
     def __init__(
-        self, sources: Mapping[str, Source], intake: Intake, traces: Traces, *, settings: Edge, shards: int
+        self,
+        sources: Mapping[str, Source],
+        intake: Intake,
+        rejections: Rejections,
+        watch: SchemaWatch,
+        traces: Traces,
+        *,
+        settings: Edge,
+        shards: int,
     ) -> None:
         self._sources = sources
         self._intake = intake
+        self._rejections = rejections
+        self._watch = watch
         self._traces = traces
-        self._max_body = settings.max_body_bytes
         self._deadline = settings.request_deadline.total_seconds()
         self._shards = shards
 
@@ -65,76 +77,110 @@ class WebhookEndpoint:
         await answer.send(send)
 
     async def _receive(self, source: Source, scope: Scope, receive: Receive, trace: RequestTrace) -> Answer:
-        headers: Headers = scope["headers"]
-        if scope["method"] != "POST":
-            return answers.METHOD_NOT_ALLOWED
-        refusal = self._judge_head(headers)
-        if refusal is not None:
-            return refusal
+        if source.bucket is not None and not source.bucket.take(monotonic()):
+            return answers.too_many(ceil(source.bucket.wait))
+        if source.concurrency is not None and source.in_work >= source.concurrency:
+            return answers.too_many(_BUSY_RETRY)
+        source.in_work += 1
+        try:
+            if scope["method"] != "POST":
+                return self._shake_hands(source, scope)
+            answer = _judge_head(source, scope["headers"])
+            if answer is not None:
+                self._reject(source, _incoming(source, scope, b""), answer, is_whole=False)
+                return answer
+            return await self._take(source, scope, receive, trace)
+        finally:
+            source.in_work -= 1
+
+    async def _take(self, source: Source, scope: Scope, receive: Receive, trace: RequestTrace) -> Answer:
         body: bytes | None = None
         try:
             # One deadline for everything: a slow sender is told so, a slow database is our own failure.
             with Deadline(self._deadline):
-                body = await read_body(receive, self._max_body)
-                return await self._commit(source, headers, body, trace)
+                body = await read_body(receive, source.max_body_bytes)
+                return await self._judge(source, _incoming(source, scope, body), trace)
         except TimeoutError:
             return answers.TOO_SLOW if body is None else answers.COMMIT_TOO_SLOW
-        except BodyTooLarge:
-            return answers.too_large(self._max_body)
+        except BodyTooLarge as error:
+            answer = answers.too_large(source.max_body_bytes)
+            self._reject(source, _incoming(source, scope, b""), answer, is_whole=False, size=error.size)
+            return answer
         except IntakeUnavailable as error:
             trace.fail(error)
             return answers.NOT_STORED
 
-    def _judge_head(self, headers: Headers) -> Answer | None:
-        """What can be refused before the body is read."""
-        # Of a header that is there twice the last line counts, as with a proxy that sets it.
-        values = dict(headers)
-        if values.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
-            return answers.WRONG_CONTENT_TYPE
-        if b"content-encoding" in values:
-            return answers.ENCODED
-        length = values.get(b"content-length")
-        # The HTTP parser has checked that it is a number, of any length; Python's int() refuses very long ones.
-        if length is not None and (len(length) > _MOST_DIGITS or int(length) > self._max_body):
-            return answers.too_large(self._max_body)
-        return None
-
-    async def _commit(self, source: Source, headers: Headers, body: bytes, trace: RequestTrace) -> Answer:
-        scheme = source.scheme
-        if not scheme.verifies(headers, body):
-            status, refusal = scheme.refusal
-            return Answer(status, refusal, outcome="bad_signature")
-        digest = sha256(body).digest()
-        envelope = scheme.read(body) or _opaque(digest)
-        identity = identify(
-            source=source.name,
-            dedup_key=envelope.dedup_key,
-            body_sha256=digest if scheme.revisions else None,
-            ordering_key=envelope.ordering_key,
-            shards=self._shards,
-        )
-        event_id = UUID(identity.event_id)
-        trace.identified(event_id, envelope.type, len(body))
-        event = NewEvent(
-            shard=identity.shard,
-            event_id=event_id,
-            lineage=UUID(identity.lineage),
-            source=source.name,
-            type=envelope.type,
-            ordering_key=envelope.ordering_key,
-            received_at=datetime.now(UTC),
-            traceparent=trace.traceparent,
-            tracestate="",
-            body_sha256=digest,
-            headers=keep(headers),
-            body=body,
-        )
-        outcome = await self._intake.commit(event)
+    async def _judge(self, source: Source, incoming: Incoming, trace: RequestTrace) -> Answer:
+        judged = judge(source, incoming, shards=self._shards, judge_schema=self._watch.judge)
+        if isinstance(judged, Refused):
+            self._reject(source, incoming, judged.answer, is_whole=True)
+            return judged.answer
+        if isinstance(judged, Shaken):
+            return judged.answer
+        event = judged.event
+        trace.identified(event.event_id, event.type, len(incoming.body))
+        outcome = await self._intake.commit(event._replace(traceparent=trace.traceparent))
         if isinstance(outcome, Accepted):
-            return answers.accepted(outcome.event_id, revision=outcome.revision)
-        return answers.duplicate(outcome.event_id)
+            self._watch.observe(source.name, event.type, judged.text, event.event_id, event.ordering_key)
+            usual = answers.accepted(outcome.event_id, revision=outcome.revision)
+        else:
+            usual = answers.duplicate(outcome.event_id)
+        return source.scheme.success(usual)
+
+    def _shake_hands(self, source: Source, scope: Scope) -> Answer:
+        """Answer a request that brings no webhook."""
+        incoming = _incoming(source, scope, b"")
+        methods = source.scheme.other_methods
+        shaken = source.scheme.open_handshake(incoming) if incoming.method in methods else None
+        if isinstance(shaken, Answer):
+            return shaken
+        if shaken is not None:
+            answer = source.scheme.refusal(shaken)
+        elif incoming.method in methods:
+            answer = answers.UNKNOWN_HANDSHAKE
+        else:
+            answer = answers.method_not_allowed(methods)
+        self._reject(source, incoming, answer, is_whole=False)
+        return answer
+
+    def _reject(
+        self, source: Source, incoming: Incoming, answer: Answer, *, is_whole: bool, size: int | None = None
+    ) -> None:
+        """Keep what was refused, for people."""
+        self._rejections.keep(
+            Rejection(
+                source=source.name,
+                cause=answer.outcome,
+                status=answer.status,
+                received_at=datetime.fromtimestamp(incoming.now, UTC),
+                incoming=incoming,
+                is_whole=is_whole,
+                size=len(incoming.body) if size is None else size,
+            )
+        )
 
 
-def _opaque(digest: bytes) -> Envelope:
-    """Genuine and unreadable: known by its bytes alone."""
-    return Envelope(type=UNPARSABLE, dedup_key=(UNPARSABLE, digest.hex()), ordering_key="")
+def _incoming(source: Source, scope: Scope, body: bytes) -> Incoming:
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    url = source.url(path, scope["query_string"])
+    return Incoming(scope["method"], url, scope["headers"], body, time())
+
+
+def _judge_head(source: Source, headers: Headers) -> Answer | None:
+    """What can be refused before the body is read."""
+    content_type, length, is_encoded = b"", None, False
+    for name, value in headers:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length":
+            length = value
+        elif name == b"content-encoding":
+            if is_encoded or value.lower() not in source.content_encodings:
+                return answers.ENCODED  # twice would be encoded twice
+            is_encoded = True
+    if not source.scheme.takes(content_type):
+        return answers.WRONG_CONTENT_TYPE
+    # The HTTP parser has checked that it is a number, of any length; Python's int() refuses very long ones.
+    if length is not None and (len(length) > _MOST_DIGITS or int(length) > source.max_body_bytes):
+        return answers.too_large(source.max_body_bytes)
+    return None

@@ -1,16 +1,8 @@
-"""How each provider signs its webhooks and names its events."""
+"""How each provider signs its webhooks, names its events and wants to be answered.
 
-from hookline import config
-from hookline.edge.schemes.begini import Begini
-from hookline.edge.schemes.scheme import Scheme
-
-_SCHEMES = {"begini": Begini}
-
-
-def build(name: str, source: config.Source) -> Scheme:
-    """The scheme of a configured source, with its live secrets.
-
-    Raises:
-        ConfigError: A secret is missing.
-    """
-    return _SCHEMES[source.scheme](source, source.resolve_secrets(name))
+scheme        all of it for one source, out of a declaration (hookline.config.scheme) and live secrets
+signature     one kind of signature: template, encodings, keys, clock
+event_keys    dedup key, type and ordering key: places, json_places
+handshake     how a provider makes sure that an endpoint is ours
+plugin        verification by code, where it can't be declared
+"""

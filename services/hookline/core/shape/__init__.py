@@ -1,0 +1,1 @@
+"""What bodies look like: paths and types, never values."""

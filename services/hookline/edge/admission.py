@@ -1,0 +1,54 @@
+"""Make an event of a verified request."""
+
+from datetime import datetime
+from hashlib import sha256
+
+# Is a uuid.UUID, and made and written in a tenth of the time.
+from asyncpg.pgproto.pgproto import UUID
+
+from hookline.core.identity import identify
+from hookline.edge.request import keep
+from hookline.edge.schemes.event_keys import Envelope
+from hookline.edge.schemes.places import Context
+from hookline.edge.source import Source
+from hookline.model import UNPARSABLE, NewEvent
+
+
+def make_event(source: Source, context: Context, *, shards: int, received_at: datetime) -> NewEvent:
+    """The event of a request that the source's scheme has verified; it carries no trace yet.
+
+    Args:
+        source: Where it came in.
+        context: The request, and what `Scheme.context` found in it.
+        shards: How many shards the database was initialised with.
+        received_at: When the request was received, aware.
+    """
+    incoming = context.incoming
+    digest = sha256(incoming.body).digest()
+    envelope = source.scheme.read(context) or _opaque(digest)
+    identity = identify(
+        source=source.name,
+        dedup_key=envelope.dedup_key,
+        body_sha256=digest if source.scheme.revisions else None,
+        ordering_key=envelope.ordering_key,
+        shards=shards,
+    )
+    return NewEvent(
+        shard=identity.shard,
+        event_id=UUID(identity.event_id),
+        lineage=UUID(identity.lineage),
+        source=source.name,
+        type=envelope.type,
+        ordering_key=envelope.ordering_key,
+        received_at=received_at,
+        traceparent="",
+        tracestate="",
+        body_sha256=digest,
+        headers=keep(incoming.headers),
+        body=incoming.body,
+    )
+
+
+def _opaque(digest: bytes) -> Envelope:
+    """Genuine and unreadable: known by its bytes alone."""
+    return Envelope(type=UNPARSABLE, dedup_key=(UNPARSABLE, digest.hex()), ordering_key="")

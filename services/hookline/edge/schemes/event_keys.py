@@ -1,0 +1,82 @@
+"""How a verified webhook is told apart, named and ordered."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from hookline.config.event_keys import EventKeys
+from hookline.config.selector import Selector
+from hookline.core.identity import join
+from hookline.edge.schemes.places import Context, reader
+
+
+class Envelope(NamedTuple):
+    """What Hookline needs to know of a webhook; nothing else of it is read."""
+
+    type: str
+    dedup_key: tuple[str, ...]
+    ordering_key: str
+    """"" where the source has none."""
+
+
+class KeyReader:
+    """Reads the keys that a scheme declares."""
+
+    def __init__(self, declared: EventKeys) -> None:
+        self._dedup = _first(declared.dedup)
+        self._type = _first(declared.type)
+        self._ordering = _first(declared.ordering_key)
+
+    def read(self, context: Context) -> Envelope | None:
+        """Find the keys; None if neither a dedup key nor a type is to be found where they were declared."""
+        dedup = self._dedup(context)
+        type_ = self._type(context)
+        if dedup is None or type_ is None:
+            return None
+        ordering = self._ordering(context)
+        return Envelope(".".join(type_), dedup, "" if ordering is None else join(ordering))
+
+
+Texts = tuple[str, ...]
+
+
+def _first(declared: Sequence[Sequence[Selector]]) -> Callable[[Context], Texts | None]:
+    """How to read the first alternative that is wholly there."""
+    alternatives = [_all(places) for places in declared]
+    if len(alternatives) == 1:
+        return alternatives[0]
+
+    def read(context: Context) -> Texts | None:
+        for alternative in alternatives:
+            texts = alternative(context)
+            if texts is not None:
+                return texts
+        return None
+
+    return read
+
+
+def _all(places: Sequence[Selector]) -> Callable[[Context], Texts | None]:
+    """How to read one alternative; None unless it is wholly there."""
+    if all(place.kind == "json" for place in places):
+        pointers = [place.name for place in places]
+
+        def read_json(context: Context) -> Texts | None:
+            found = context.json
+            try:
+                return tuple([found[pointer] for pointer in pointers])
+            except KeyError:
+                return None
+
+        return read_json
+    readers = [reader(place) for place in places]
+
+    def read(context: Context) -> Texts | None:
+        found = []
+        for one in readers:
+            text = one(context)
+            if text is None:
+                return None
+            found.append(text)
+        return tuple(found)
+
+    return read

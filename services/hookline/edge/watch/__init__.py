@@ -1,0 +1,1 @@
+"""Watch the shape of bodies, and judge them by JSON Schemas."""
