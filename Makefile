@@ -72,6 +72,10 @@ proto: $(READY) ## Generate code from proto/
 		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=services --grpc_python_out=services \
 		--mypy_out=quiet:services --mypy_grpc_out=quiet:services $(PROTOS)
 
+.PHONY: fuzz
+fuzz: $(READY) ## Fuzz every parser for long
+	HOOKLINE_FUZZ_EXAMPLES=50000 $(BIN)/pytest -n 2 --timeout 0 tests/fuzz $(ARGS)
+
 .PHONY: bench
 bench: $(READY) ## Measure speed and memory beside two rulers; ARGS=--quick for a short look
 	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)

@@ -2,9 +2,11 @@
 
 Follow one webhook, hop by hop:
 
+    edge.front          the sockets: what may not even become a request
     edge.app            the HTTP routes
-    edge.webhook        one request: limits, verification, keys, commit, answer
-    edge.schemes        how each provider signs and names its events
+    edge.webhook        one request: limits, body, judgement, commit, answer
+    edge.judgement      what it is: verified, read, refused
+    edge.schemes        how each provider signs and names its events, out of a declaration
     core.identity       who the event is: its id, computed and never drawn
     edge.intake         group commit: many requests, one transaction
     store.ingest        that transaction: ledger and outbox row, or neither
@@ -20,7 +22,8 @@ Follow one webhook, hop by hop:
     relay.settle        what was decided becomes durable, and is then confirmed
     client.consumer     the other end of the stream
 
-Beside the path: `admin` (gRPC for operators), `relay.replayer` (events of the past once more), `config`
+Beside the path: `edge.rejections` (what was refused), `edge.secrets` (live secrets), `edge.watch` (shapes of bodies),
+`sealing` (what is stored encrypted), `admin` (gRPC for operators), `relay.replayer` (events of the past once more), `config`
 (hookline.toml), `embedded` (the PostgreSQL that comes along), `telemetry` (traces and logs), `cli` (the `hookline`
 command), `simulator` (a provider to try it with).
 """

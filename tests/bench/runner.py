@@ -1,5 +1,6 @@
 """The run: rulers and subject take turns, so that what slows the machine for a while slows them all."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from enum import StrEnum
@@ -14,7 +15,9 @@ from bench.measures import (
     ordered,
     path,
     redelivery,
+    schema_watch,
     snapshot,
+    verify,
 )
 from bench.naive import service as naive_service
 from bench.rig import Rig
@@ -34,6 +37,8 @@ class Measure(StrEnum):
     ORDERED = "ordered"
     SNAPSHOT = "snapshot"
     REDELIVERY = "redelivery"
+    VERIFY = "verify"
+    SCHEMA_WATCH = "schema-watch"
 
 
 _OVER_ONE_LOG = frozenset({Measure.BACKLOG, Measure.LEDGER, Measure.ORDERED})
@@ -103,6 +108,14 @@ class Runner:
             self._keep("hookline held snapshot", turn, held)
         if Measure.REDELIVERY in self._only:
             await self._fresh("hookline redelivery", turn, lambda database: redelivery.measure(rig, database))
+
+        if Measure.VERIFY in self._only:
+            readings = await asyncio.to_thread(verify.measure)
+            for signer, reading in readings.items():
+                self._keep(f"verify_us {signer}", turn, reading)
+        if Measure.SCHEMA_WATCH in self._only:
+            for name, reading in await asyncio.to_thread(lambda: [*schema_watch.measure()]):
+                self._keep(name, turn, reading)
 
     async def _fresh(self, name: str, turn: int, measure: Callable[[str], Awaitable[Reading]]) -> None:
         """Measure on a database of its own."""

@@ -23,6 +23,7 @@ from hookline.edge.trace import RequestTrace, Traces
 from hookline.edge.watch.watch import SchemaWatch
 from hookline.errors import IntakeUnavailable
 from hookline.model import Accepted
+from hookline.telemetry.failure import report
 
 _log = structlog.get_logger(__name__)
 _MOST_DIGITS = 18
@@ -61,17 +62,17 @@ class WebhookEndpoint:
         source = self._sources.get(name)
         trace = self._traces.start(name if source else "", scope["headers"])
         try:
-            answer = (
-                answers.UNKNOWN_SOURCE
-                if source is None
-                else await self._receive(source, scope, receive, trace)
-            )
+            if source is None:
+                answer = answers.UNKNOWN_SOURCE
+                self._rejections.count("", answer.outcome)
+            else:
+                answer = await self._receive(source, scope, receive, trace)
         except Disconnected:
             trace.end_without_answer()
             return
-        except Exception:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001
             # A mistake of ours: the provider is asked to send again, and we are told.
-            _log.exception("a webhook failed unexpectedly", source=name)
+            report(_log, "a webhook failed unexpectedly", error, source=name)
             answer = answers.NOT_STORED
         trace.end(answer)
         await answer.send(send)

@@ -13,6 +13,7 @@ from hookline.errors import DatabaseUnavailable, IntakeUnavailable, StatementRef
 from hookline.model import NewEvent, Outcome
 from hookline.store.ingest import ensure_segments, ingest
 from hookline.store.session import Session
+from hookline.telemetry.failure import report
 
 _log = structlog.get_logger(__name__)
 
@@ -74,9 +75,9 @@ class Writer:
                 continue
             try:
                 await self._settle(batch)
-            except Exception:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001
                 # A mistake of ours must not end the writer, and with it every later webhook of its shards.
-                _log.exception("a batch failed unexpectedly", events=len(batch))
+                report(_log, "a batch failed unexpectedly", error, events=len(batch))
                 self._refuse(batch, "internal error")
             finally:
                 self._let_go(batch)

@@ -20,6 +20,7 @@ from hookline.relay.push_call import Answered, CallOutcome, Expired, Failed, Los
 from hookline.relay.push_line import PushLine
 from hookline.relay.token import TokenCodec
 from hookline.store.settlements import AttemptOutcome
+from hookline.telemetry.failure import report
 from hookline.v1 import delivery_pb2 as pb
 from hookline.v1.consumer_pb2 import DeliverRequest
 
@@ -176,7 +177,7 @@ class PushConsumer(Holder):
             _log.warning("push answer not settled", **self._named(), reason=str(error))
             self._release(batch)
         except Exception as error:  # noqa: BLE001  (a mistake of ours must neither stop it all nor come back for ever)
-            _log.exception("push call failed unexpectedly", **self._named())
+            report(_log, "push call failed unexpectedly", error, **self._named())
             if held := self._held(batch):
                 self._engine.suspect(held, f"internal error of the relay: {type(error).__name__}")
         finally:

@@ -15,6 +15,7 @@ from hookline.relay.received import duration
 from hookline.relay.stream import Stream
 from hookline.relay.subscribers import Subscribers
 from hookline.rpc import RpcError, answer, internal, invalid
+from hookline.telemetry.failure import report
 from hookline.v1 import delivery_pb2 as pb
 from hookline.v1.delivery_pb2_grpc import DeliveryServiceServicer
 
@@ -174,9 +175,11 @@ async def _settle(dispatcher: Dispatcher, stream: Stream, batch: pb.SettlementBa
         failures = await dispatcher.settle(batch.settlements)
     except (DatabaseUnavailable, StatementRefused) as error:
         stream.fail(error)
-    except Exception:  # noqa: BLE001  (nobody awaits this task: the consumer would wait for its confirmation for ever)
-        _log.exception(
+    except Exception as error:  # noqa: BLE001  (nobody awaits this task: the consumer would wait for ever)
+        report(
+            _log,
             "settlements failed unexpectedly",
+            error,
             subscription=dispatcher.subscription.name,
             consumer=stream.consumer,
             settlements=len(batch.settlements),

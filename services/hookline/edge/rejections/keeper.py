@@ -28,6 +28,7 @@ from hookline.sealing import Sealer
 from hookline.store import rejections as store
 from hookline.store.rejections import Bounds, NewRejection
 from hookline.store.session import Session
+from hookline.telemetry.failure import report
 
 _log = structlog.get_logger(__name__)
 
@@ -152,9 +153,13 @@ class Rejections:
         try:
             if self._enabled and not self._take(rejection):
                 self._drop(rejection)
-        except Exception:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001
             # The refusal must be answered whatever we think of it.
-            _log.exception("a rejection failed unexpectedly", cause=rejection.cause)
+            report(_log, "a rejection failed unexpectedly", error, cause=rejection.cause)
+
+    def count(self, source: str, cause: str) -> None:
+        """Only count a refused request. A source that isn't configured is counted as "": its name is the sender's."""
+        self._dropped[source if source in self._sources else "", cause] += 1
 
     async def run(self) -> None:
         """Write until cancelled, then write what still waits, for two seconds at most."""
@@ -210,9 +215,7 @@ class Rejections:
         return True
 
     def _drop(self, rejection: Rejection) -> None:
-        # A name that isn't configured is the sender's.
-        source = rejection.source if rejection.source in self._sources else ""
-        self._dropped[source, rejection.cause] += 1
+        self.count(rejection.source, rejection.cause)
 
     async def _write(self) -> None:
         while True:
@@ -230,9 +233,9 @@ class Rejections:
             try:
                 await self._fill_batch()
                 await self._commit(self._batch)
-            except Exception:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001
                 # A mistake of ours must not end the writer.
-                _log.exception("rejections failed unexpectedly", rejections=len(self._batch))
+                report(_log, "rejections failed unexpectedly", error, rejections=len(self._batch))
                 self._drop_batch(self._batch)
             self._held_bytes -= sum(waiting.size for waiting, _ in self._batch)
             self._batch = []
@@ -251,8 +254,8 @@ class Rejections:
                     row = self._row(waiting)
                     # Requests come first, between any two of these.
                     await asyncio.sleep(0)
-            except Exception:  # noqa: BLE001
-                _log.exception("a rejection failed unexpectedly", cause=waiting.rejection.cause)
+            except Exception as error:  # noqa: BLE001
+                report(_log, "a rejection failed unexpectedly", error, cause=waiting.rejection.cause)
                 self._queue.popleft()
                 self._held_bytes -= waiting.size
                 self._drop(waiting.rejection)
