@@ -407,9 +407,7 @@ def test_a_schema_that_is_missing_is_refused() -> None:
 
 
 def test_paths_of_schemas_are_relative_to_the_configuration() -> None:
-    values = {
-        "sources": {"s": {"scheme": "x", "watch": {"files": {"a": "b.json", "c": "/d.json"}}}, "t": {}}
-    }
+    values = {"sources": {"s": {"scheme": "x", "watch": {"files": {"a": "b.json", "c": "/d.json"}}}, "t": {}}}
     found = anchored(values, Path("/etc/hookline"))
     assert found["sources"]["s"]["watch"]["files"] == {"a": "/etc/hookline/b.json", "c": "/d.json"}
     assert found["sources"]["t"] == {}

@@ -73,6 +73,34 @@ async def test_beyond_its_concurrency_a_source_is_told_to_come_back_and_has_room
     assert (free.status_code, again.status_code) == (200, 200)
 
 
+async def test_large_bodies_share_their_room_and_small_ones_need_none(database: str) -> None:
+    large = body("A", filling="x" * 700_000)
+    head = [f"POST {PATH} HTTP/1.1", "Host: edge", f"Content-Length: {len(large)}"]
+    head += [f"{name}: {value}" for name, value in signed(large).items()]
+    request = "\r\n".join(head).encode() + b"\r\n\r\n" + large
+    async with (
+        edge(database, large_body_bytes=1024 * 1024) as address,
+        Wire(address) as slow,
+        httpx.AsyncClient(base_url=address) as client,
+    ):
+        await slow.write(request[:-1])
+        other = body("B", filling="y" * 700_000)
+        small = body("C", filling="z" * 40_000)
+        async with asyncio.timeout(20):
+            while True:  # until what the slow one has sent is seen
+                async with Wire(address) as wire:
+                    answer = await wire.send(other)
+                if answer.status == 503:
+                    break
+        assert (answer.json["code"], answer.headers["retry-after"]) == ("busy", "2")
+        taken = await client.post(PATH, content=small, headers=signed(small))
+        assert taken.status_code == 200
+        await slow.write(request[-1:])
+        assert (await slow.read()).status == 200
+        async with Wire(address) as wire:
+            assert (await wire.send(other)).status == 200
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 async def test_an_allowed_encoding_is_verified_and_stored_as_it_came_and_read_without_it(
     database: str, foreign: Any, encoding: str
@@ -145,7 +173,7 @@ async def test_an_unsigned_bomb_is_never_decompressed(
     def never(*_: object) -> bytes:
         raise AssertionError("what isn't verified was decompressed")
 
-    monkeypatch.setattr("hookline.edge.webhook.decompress", never)
+    monkeypatch.setattr("hookline.edge.judgement.decompress", never)
     sources = {"begini": {**BEGINI, "content_encodings": ["gzip"]}}
     wire = gzip.compress(b" " * 5_000_000)
     headers = {**signed(b"something else"), "Content-Encoding": "gzip"}

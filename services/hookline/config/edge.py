@@ -17,6 +17,9 @@ class Edge(Section):
     public_url: PublicUrl | None = None
     """What providers call, up to the path, such as "https://hooks.example.com": some of them sign it."""
     max_body_bytes: int = Field(default=1024 * 1024, ge=1)
+    large_body_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
+    """How much of bodies over 64 KiB may be here while they are read, all of them together; beyond it the answer is
+    503."""
     request_deadline: Duration = timedelta(seconds=10)
     """From the request's headers to its answer."""
     commit_deadline: Duration = timedelta(seconds=5)

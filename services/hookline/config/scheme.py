@@ -77,3 +77,12 @@ class Scheme(Section):
     def needs_secrets(self) -> bool:
         """Whether a source can't do without a secret."""
         return not self.unsafe
+
+    @property
+    def secret_headers(self) -> frozenset[bytes]:
+        """Headers, in lower case, that hold the secret itself and not what was made with it."""
+        return frozenset(
+            signature.at.name.encode("ascii")
+            for signature in self.signatures
+            if signature.algorithm in ("token", "basic") and signature.at.kind == "header"
+        )

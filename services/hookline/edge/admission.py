@@ -44,7 +44,7 @@ def make_event(source: Source, context: Context, *, shards: int, received_at: da
         traceparent="",
         tracestate="",
         body_sha256=digest,
-        headers=keep(incoming.headers),
+        headers=keep(incoming.headers, source.headers_not_kept),
         body=incoming.body,
     )
 

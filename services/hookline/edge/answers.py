@@ -77,6 +77,9 @@ NOT_FOUND = problem(
     "not_found",
     "There is nothing here; webhooks go to /v1/webhooks/ and a source's name.",
 )
+NOT_FOUND = problem(
+    HTTPStatus.NOT_FOUND, "not_found", "Webhooks are sent to /v1/webhooks/ and the source's name."
+)
 UNKNOWN_SOURCE = problem(
     HTTPStatus.NOT_FOUND,
     "unknown_source",
@@ -152,6 +155,7 @@ def unavailable(code: str, detail: str) -> Answer:
 
 COMMIT_TOO_SLOW = unavailable("commit_timeout", "The event could not be stored in time; send it again.")
 NOT_STORED = unavailable("not_stored", "The event can't be stored now; send it again.")
+NO_ROOM = unavailable("busy", "Too many large bodies are being read; send it again.")
 NOT_RUNNING = unavailable(
     "not_running",
     "The edge was mounted but not started: enter `app.running()` in the lifespan of the application around it.",

@@ -61,6 +61,7 @@ class EdgeApp:
                 Route("/healthz", _healthz),
                 Route("/readyz", self._readyz),
             ],
+            default=_not_found,
             lifespan=lambda _: self.running(),
             redirect_slashes=False,  # a provider would not follow
         )
@@ -181,6 +182,12 @@ class _Webhooks:
             await answers.NOT_RUNNING.send(send)
         else:
             await endpoint(scope, receive, send)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    del receive
+    if scope["type"] == "http":
+        await answers.NOT_FOUND.send(send)
 
 
 async def _healthz(_: Request) -> JSONResponse:

@@ -6,6 +6,7 @@ from time import monotonic
 from hookline import config
 from hookline.config import Settings
 from hookline.core.token_bucket import TokenBucket
+from hookline.edge.request import NOT_KEPT
 from hookline.edge.schemes.keys import WrongKey
 from hookline.edge.schemes.scheme import Scheme
 from hookline.errors import ConfigError
@@ -43,6 +44,8 @@ class Source:
         self.concurrency = settings.concurrency
         self.in_work = 0
         """Requests that are being worked at."""
+        self.headers_not_kept = NOT_KEPT | declared.secret_headers
+        """Headers that aren't stored with an event: they describe the connection, or are a secret."""
         self._settings = settings
         self._declared = declared
         self._public_url = (edge.public_url or "").rstrip("/")

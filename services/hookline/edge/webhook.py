@@ -16,7 +16,7 @@ from hookline.edge.intake import Intake
 from hookline.edge.judgement import Refused, Shaken, judge
 from hookline.edge.rejections.keeper import Rejections
 from hookline.edge.rejections.rejection import Rejection
-from hookline.edge.request import BodyTooLarge, Disconnected, read_body
+from hookline.edge.request import BodyTooLarge, Disconnected, LargeBodies, NoRoom, read_body
 from hookline.edge.schemes.incoming import Headers, Incoming
 from hookline.edge.source import Source
 from hookline.edge.trace import RequestTrace, Traces
@@ -53,6 +53,7 @@ class WebhookEndpoint:
         self._rejections = rejections
         self._watch = watch
         self._traces = traces
+        self._room = LargeBodies(settings.large_body_bytes)
         self._deadline = settings.request_deadline.total_seconds()
         self._shards = shards
 
@@ -99,7 +100,7 @@ class WebhookEndpoint:
         try:
             # One deadline for everything: a slow sender is told so, a slow database is our own failure.
             with Deadline(self._deadline):
-                body = await read_body(receive, source.max_body_bytes)
+                body = await read_body(receive, source.max_body_bytes, self._room)
                 return await self._judge(source, _incoming(source, scope, body), trace)
         except TimeoutError:
             return answers.TOO_SLOW if body is None else answers.COMMIT_TOO_SLOW
@@ -107,6 +108,8 @@ class WebhookEndpoint:
             answer = answers.too_large(source.max_body_bytes)
             self._reject(source, _incoming(source, scope, b""), answer, is_whole=False, size=error.size)
             return answer
+        except NoRoom:
+            return answers.NO_ROOM
         except IntakeUnavailable as error:
             trace.fail(error)
             return answers.NOT_STORED

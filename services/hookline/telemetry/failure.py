@@ -24,7 +24,9 @@ def _describe(error: BaseException) -> str:
     seen: BaseException | None = error
     while seen is not None and len(told) < _MOST_CAUSES:
         frames = traceback.extract_tb(seen.__traceback__)
-        where = ", ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames)
+        where = ", ".join(
+            f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames
+        )
         told.append(f"{type(seen).__name__} ({where})")
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return " from ".join(told)

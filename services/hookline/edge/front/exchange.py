@@ -12,6 +12,7 @@ from hookline.edge.front.head import Head
 
 if TYPE_CHECKING:
     from hookline.edge.front.connection import Connection
+from hookline.telemetry.failure import report
 
 _log = structlog.get_logger(__name__)
 
@@ -52,8 +53,8 @@ class Exchange:
             if not self._answered and not self._gone:
                 _log.error("the application returned without an answer")
                 self._fail()
-        except Exception:  # noqa: BLE001 # whatever it is, the client is told and the connection goes
-            _log.exception("a request failed unexpectedly")
+        except Exception as error:  # noqa: BLE001  (whatever it is, the client is told and the connection goes)
+            report(_log, "a request failed unexpectedly", error)
             self._fail()
         except asyncio.CancelledError:
             self._connection.abort()
