@@ -84,6 +84,7 @@ class EmbeddedPostgres:
         self._data = data.resolve()
         self._settings = {**SETTINGS, **(settings or {})}
         self._programs = programs or wheel_programs()
+        self._lock_file = self._data.parent / f"{self._data.name}.lock"
         self._user = _SYSTEM_USER if os.geteuid() == 0 else None
         self._groups: list[str] | None = [] if self._user else None
         self._sockets = self._socket_directory()
@@ -102,6 +103,18 @@ class EmbeddedPostgres:
     def pid(self) -> int | None:
         """The server's process, while it runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether another process runs a server in this directory; it is reached by the same `url`."""
+        try:
+            with self._lock_file.open("r", encoding="ascii") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -153,7 +166,7 @@ class EmbeddedPostgres:
     def _take_lock(self) -> None:
         """One process per data directory, however it ends: the kernel drops the lock with it."""
         self._data.parent.mkdir(parents=True, exist_ok=True)
-        file = (self._data.parent / f"{self._data.name}.lock").open("a+", encoding="ascii")
+        file = self._lock_file.open("a+", encoding="ascii")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,11 +5,13 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 
 import structlog
 
 from hookline.errors import HooklineError
+from hookline.telemetry.failure import report
 
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +72,39 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def beside(*jobs: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run jobs while the block runs; one that fails ends the block.
+
+    Raises:
+        BackgroundFailed: One failed; the log says why.
+    """
+    owner = asyncio.current_task()
+    assert owner is not None, "a block runs in a task"
+    failed: list[BaseException] = []
+
+    def on_end(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failed.append(error)
+            owner.cancel()
+
+    tasks = [asyncio.create_task(job) for job in jobs]
+    for task in tasks:
+        task.add_done_callback(on_end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not failed or owner.uncancel() > 0:
+            raise
+        report(_log, "a task failed that never should", failed[0])
+        raise BackgroundFailed("this process can't go on; the log says why. Start it again") from None
+    finally:
+        for task in tasks:
+            task.remove_done_callback(on_end)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def calm_garbage_collection() -> None:

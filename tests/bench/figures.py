@@ -103,7 +103,9 @@ FIGURES = (
     _single(
         "redelivery_s", "hookline redelivery", 15, better="less", digits=1, beside="lease of 10 s, and 5 s"
     ),
-    _single("verify_us.begini", "verify_us begini", 50, better="less", digits=1, beside="of CPU, body of 1 kB"),
+    _single(
+        "verify_us.begini", "verify_us begini", 50, better="less", digits=1, beside="of CPU, body of 1 kB"
+    ),
     _single("watch_us", "schema observe", 5, better="less", digits=1, beside="of CPU, for each webhook"),
     *_memory("edge"),
     *_memory("relay"),

@@ -46,7 +46,7 @@ async def test_without_a_database_the_variable_is_named(tmp_path: Path, command:
             "subscriptions.all.ack_deadlin: no such setting; did you mean",
         ),
         ('[relay]\nlease = "soon"', "relay.lease = 'soon'"),
-        ('[sources.begini]\nscheme = "stripe"\nsecrets = ["env:A"]', "sources.begini.scheme = 'stripe'"),
+        ('[sources.begini]\nscheme = "strpe"\nsecrets = ["env:A"]', "sources.begini.scheme = 'strpe'"),
         ('[sources.begini]\nscheme = "begini"\nsecrets = ["hunter2"]', "secrets"),
         ("[relay\n", "not valid TOML"),
     ],

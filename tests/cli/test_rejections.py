@@ -272,7 +272,10 @@ async def test_mistakes_are_explained(command: Command, tmp_path: Path) -> None:
     assert away.stderr.startswith("hookline: Postgres")
     assert "hunter2" not in away.stderr
     keyless = await hookline("rejections", "list", cwd=tmp_path, environment={})
-    assert (keyless.returncode, keyless.stderr) == (2, "hookline: no database: set HOOKLINE_DATABASE_URL\n")
+    assert (keyless.returncode, keyless.stderr) == (
+        2,
+        "hookline: no database: set HOOKLINE_DATABASE_URL, or go to where `hookline run` keeps its data in .hookline\n",
+    )
 
 
 async def test_a_database_that_is_not_up_to_date_is_said_so(command: Command, foreign: Any) -> None:

@@ -149,4 +149,7 @@ async def test_a_shape_is_shown_as_a_tree_and_as_json(session: Session, run: Run
 async def test_without_a_database_the_variable_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOOKLINE_DATABASE_URL")
     result = await run("drift")
-    assert str(result.exception) == "no database: set HOOKLINE_DATABASE_URL"
+    assert (
+        str(result.exception)
+        == "no database: set HOOKLINE_DATABASE_URL, or go to where `hookline run` keeps its data in .hookline"
+    )

@@ -357,7 +357,10 @@ async def test_a_mistake_says_how_to_mend_it(commands: Commands, database: str) 
     commands.environment["HOOKLINE_DATABASE_URL"] = NOWHERE.format(free_port())
     assert (await commands.says("list", code=1)).startswith("hookline: Postgres: connection lost")
     commands.environment.pop("HOOKLINE_DATABASE_URL")
-    assert await commands.says("list") == "hookline: no database: set HOOKLINE_DATABASE_URL"
+    assert (
+        await commands.says("list")
+        == "hookline: no database: set HOOKLINE_DATABASE_URL, or go to where `hookline run` keeps its data in .hookline"
+    )
     connection = await asyncpg.connect(database)
     await connection.execute("DROP TABLE hookline.secrets")
     await connection.close()

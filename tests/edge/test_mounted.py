@@ -1,5 +1,6 @@
 """The edge inside somebody else's application."""
 
+import asyncio
 import hmac
 import socket
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from edge.served import served
 from hookline.config import Settings
 from hookline.edge import create_app
 from hookline.errors import ConfigError, DatabaseUnavailable
+from hookline.process import BackgroundFailed
 
 
 def settings(database: str, **sources: Any) -> Settings:
@@ -133,3 +135,24 @@ async def test_it_can_be_stopped_and_started_again(database: str, foreign: Any) 
             answer = await client.post("/hooks/v1/webhooks/begini", content=content, headers=signed(content))
             assert answer.json()["status"] == "accepted"
     assert await rows(foreign) == (2, 2)
+
+
+async def test_a_part_that_fails_ends_it_and_is_told(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edge whose secrets aren't kept true any more would serve with some that are over."""
+    started = asyncio.Event()
+
+    async def fail(_: object) -> None:
+        await started.wait()
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("hookline.edge.secrets.LiveSecrets.run", fail)
+    app = create_app(settings(database))
+
+    async def serve() -> None:
+        async with app.running():
+            started.set()
+            await asyncio.Event().wait()
+
+    with pytest.raises(BackgroundFailed):
+        await serve()
+    assert repr(app) == "<EdgeApp ['begini'] stopped>"

@@ -18,7 +18,7 @@ from hookline.cli.sources import sources_app
 from hookline.cli.subscriptions import subscriptions_app
 from hookline.cli.tail import tail
 from hookline.errors import DatabaseUnavailable, HooklineError
-from hookline.process import EXIT_CONFIG_ERROR
+from hookline.process import EXIT_CONFIG_ERROR, BackgroundFailed
 
 app = typer.Typer(
     name="hookline",
@@ -44,7 +44,7 @@ app.command()(demo)
 
 
 EXIT_UNAVAILABLE = 1
-"""Exit code when the database or the relay can't be reached: trying again may help."""
+"""Exit code when the database or the relay can't be reached, or something failed: trying again may help."""
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)
@@ -67,7 +67,7 @@ def main() -> None:
     """Run the command; an error that Hookline reports on purpose is a message, not a traceback."""
     try:
         app()
-    except (DatabaseUnavailable, RelayUnreachable) as error:
+    except (BackgroundFailed, DatabaseUnavailable, RelayUnreachable) as error:
         typer.echo(f"hookline: {error}", err=True)
         sys.exit(EXIT_UNAVAILABLE)
     except HooklineError as error:

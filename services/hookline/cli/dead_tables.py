@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hookline.cli.relay_call import printable
+from hookline.cli.tables import console
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 def print_letters(letters: "Sequence[DeadLetter]", *, more: bool) -> None:
     """Print a table, and a word if the list goes on."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -29,10 +29,10 @@ def print_letters(letters: "Sequence[DeadLetter]", *, more: bool) -> None:
             Text(printable(letter.type)),
             Text(printable(letter.reason)),
         )
-    console = Console()
-    console.print(table)
+    screen = console()
+    screen.print(table)
     if more:
-        console.print(f"the newest {len(letters)}; --limit shows more")
+        screen.print(f"the newest {len(letters)}; --limit shows more")
 
 
 def print_letter(found: "GetDeadLetterResponse", *, with_body: bool) -> None:

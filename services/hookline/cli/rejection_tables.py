@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 import typer
 
 from hookline.cli.relay_call import printable
+from hookline.cli.tables import console
 
 if TYPE_CHECKING:
     from hookline.edge.rejections.admission import Admitted, Verdict
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 def print_rejections(rejections: "Sequence[Rejection]", *, more: bool) -> None:
     """Print a table, and a word if the list goes on."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(highlight=False)
@@ -37,10 +37,10 @@ def print_rejections(rejections: "Sequence[Rejection]", *, more: bool) -> None:
             rejection.omitted or "kept",
             _when(rejection.admitted_at) if rejection.admitted_at else "",
         )
-    console = Console()
-    console.print(table)
+    screen = console()
+    screen.print(table)
     if more:
-        console.print(f"the newest {len(rejections)}; --limit shows more")
+        screen.print(f"the newest {len(rejections)}; --limit shows more")
 
 
 def print_rejection(rejection: "Rejection", *, to: IO[str]) -> None:

@@ -17,6 +17,7 @@ from uuid import UUID
 import structlog
 import typer
 
+from hookline.cli.local import with_database
 from hookline.cli.rejection_tables import (
     admitted_as_json,
     as_json,
@@ -155,8 +156,9 @@ def admit(
     configure(settings.telemetry)
     if not ids and not dry_run and not yes and not _agreed(settings, wanted, source):
         return
-    admitting = _admit(settings, ids, wanted, ignore_clock=ignore_clock, dry_run=dry_run, json=json)
-    verdicts = asyncio.run(_explained(admitting))
+    with with_database(settings) as reached:
+        admitting = _admit(reached, ids, wanted, ignore_clock=ignore_clock, dry_run=dry_run, json=json)
+        verdicts = asyncio.run(_explained(admitting))
     raise typer.Exit(_exit_code(verdicts))
 
 
@@ -289,18 +291,16 @@ def _run(settings: Settings, work: "Callable[[Session], Coroutine[None, None, _T
     """Do something with a connection to the database."""
     from hookline.store.session import Session
 
-    dsn = settings.dsn()
-    if dsn is None:
-        raise ConfigError("no database: set HOOKLINE_DATABASE_URL")
+    with with_database(settings) as reached:
 
-    async def run() -> _T:
-        session = Session(dsn, name="rejections")
-        try:
-            return await work(session)
-        finally:
-            await session.close()
+        async def run() -> _T:
+            session = Session(reached.dsn() or "", name="rejections")
+            try:
+                return await work(session)
+            finally:
+                await session.close()
 
-    return asyncio.run(_explained(run()))
+        return asyncio.run(_explained(run()))
 
 
 async def _explained(work: Coroutine[None, None, _T]) -> _T:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hookline.cli.relay_call import printable
+from hookline.cli.tables import console
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 def print_replays(replays: "Sequence[Replay]", *, more: bool) -> None:
     """Print a table, and a word if the list goes on."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -31,10 +31,10 @@ def print_replays(replays: "Sequence[Replay]", *, more: bool) -> None:
             str(replay.outstanding),
             _when(replay.create_time),
         )
-    console = Console()
-    console.print(table)
+    screen = console()
+    screen.print(table)
     if more:
-        console.print(f"the newest {len(replays)}; --limit shows more")
+        screen.print(f"the newest {len(replays)}; --limit shows more")
 
 
 def print_replay(replay: "Replay") -> None:

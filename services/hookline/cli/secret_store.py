@@ -3,10 +3,12 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from hookline.cli.local import with_database
 from hookline.config import Settings
 from hookline.core.validity import Validity
 from hookline.errors import ConfigError, HooklineError, StatementRefused
@@ -33,23 +35,24 @@ class SecretStore:
     """
 
     def __init__(self, settings: Settings) -> None:
-        from hookline.store.session import Session
-
-        dsn = settings.dsn()
-        if dsn is None:
-            raise ConfigError("no database: set HOOKLINE_DATABASE_URL")
         self._settings = settings
-        self._session = Session(dsn, name="secrets")
-        self._runner = asyncio.Runner()
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        from hookline.store.session import Session
+
+        with self._stack as stack:
+            reached = stack.enter_context(with_database(self._settings))
+            self._runner = stack.enter_context(asyncio.Runner())
+            self._session = Session(reached.dsn() or "", name="secrets")
+            stack.callback(lambda: self._runner.run(self._session.close()))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._runner.run(self._session.close())
-        self._runner.close()
+        self._stack.close()
 
     @property
     def sealer(self) -> "Sealer":

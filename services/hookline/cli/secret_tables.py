@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from hookline.cli.relay_call import print_json
+from hookline.cli.tables import console
 from hookline.sealing import key_id
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 def print_secrets(found: "Sequence[ListedSecret]") -> None:
     """Print a table."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("source", "id", "state", "valid from", "valid until", "created", "key", highlight=False)
@@ -29,7 +29,7 @@ def print_secrets(found: "Sequence[ListedSecret]") -> None:
             _when(secret.created_at),
             key_id(secret.sealed),
         )
-    Console().print(table)
+    console().print(table)
 
 
 def print_secrets_json(found: "Sequence[ListedSecret]") -> None:

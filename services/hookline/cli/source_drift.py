@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from hookline.cli.relay_call import JsonOption, print_json, printable
 from hookline.cli.serve import ConfigOption
+from hookline.cli.tables import console
 
 if TYPE_CHECKING:
     from hookline.core.shape.shape import Shape
@@ -164,22 +165,20 @@ def shape(
 
 def _ask(config: Any, ask: "Callable[[Session], Awaitable[_Answer]]") -> _Answer:
     """Ask the database."""
+    from hookline.cli.local import with_database
     from hookline.config import load
-    from hookline.errors import ConfigError
     from hookline.store.session import Session
 
-    dsn = load(config).dsn()
-    if dsn is None:
-        raise ConfigError("no database: set HOOKLINE_DATABASE_URL")
+    with with_database(load(config)) as reached:
 
-    async def answer() -> _Answer:
-        session = Session(dsn, name="operator")
-        try:
-            return await ask(session)
-        finally:
-            await session.close()
+        async def answer() -> _Answer:
+            session = Session(reached.dsn() or "", name="operator")
+            try:
+                return await ask(session)
+            finally:
+                await session.close()
 
-    return asyncio.run(answer())
+        return asyncio.run(answer())
 
 
 def _time(since: str | None) -> datetime:
@@ -222,7 +221,6 @@ def _drift_as_json(row: "DriftRow") -> dict[str, Any]:
 
 
 def _print_drifts(drifts: "Sequence[DriftRow]") -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -247,11 +245,10 @@ def _print_drifts(drifts: "Sequence[DriftRow]") -> None:
             _when(row.first_seen),
             _when(row.last_seen),
         )
-    Console().print(table)
+    console().print(table)
 
 
 def _print_findings(findings: "Sequence[FindingRow]") -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -277,7 +274,7 @@ def _print_findings(findings: "Sequence[FindingRow]") -> None:
             _when(row.last_seen),
             str(row.event_id or "refused"),
         )
-    Console().print(table)
+    console().print(table)
 
 
 def _print_trees(found: "dict[str, Shape]") -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hookline.cli.relay_call import JsonOption, print_json
+from hookline.cli.tables import console
 from hookline.config import Scheme
 from hookline.config.presets import preset, preset_names, preset_text
 from hookline.errors import ConfigError
@@ -42,7 +43,6 @@ def presets(
     if json:
         print_json(rows)
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -51,7 +51,7 @@ def presets(
     for row in rows:
         # Brackets and braces are no markup.
         table.add_row(*(Text(str(row[column])) for column in columns))
-    Console().print(table)
+    console().print(table)
 
 
 def _print_one(name: str, *, json: bool) -> None:

@@ -17,6 +17,7 @@ from hookline.cli.relay_call import (
     print_json,
     printable,
 )
+from hookline.cli.tables import console
 
 if TYPE_CHECKING:
     from hookline.v1.subscription_pb2 import Subscription
@@ -125,7 +126,6 @@ def delete(
 
 
 def _print_table(found: "list[Subscription]") -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -141,7 +141,7 @@ def _print_table(found: "list[Subscription]") -> None:
             Text(push),
             "paused" if subscription.paused else "active",
         )
-    Console().print(table)
+    console().print(table)
 
 
 def _print_one(subscription: "Subscription", *, json: bool) -> None:

@@ -77,9 +77,6 @@ NOT_FOUND = problem(
     "not_found",
     "There is nothing here; webhooks go to /v1/webhooks/ and a source's name.",
 )
-NOT_FOUND = problem(
-    HTTPStatus.NOT_FOUND, "not_found", "Webhooks are sent to /v1/webhooks/ and the source's name."
-)
 UNKNOWN_SOURCE = problem(
     HTTPStatus.NOT_FOUND,
     "unknown_source",

@@ -1,6 +1,5 @@
 """The edge as an ASGI application."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -23,6 +22,7 @@ from hookline.edge.watch import rules
 from hookline.edge.watch.watch import SchemaWatch
 from hookline.edge.webhook import WebhookEndpoint
 from hookline.errors import ConfigError
+from hookline.process import beside
 from hookline.store.ingest import read_installation
 from hookline.store.session import Session
 from hookline.telemetry.tracing import Tracing
@@ -61,7 +61,6 @@ class EdgeApp:
                 Route("/healthz", _healthz),
                 Route("/readyz", self._readyz),
             ],
-            default=_not_found,
             lifespan=lambda _: self.running(),
             redirect_slashes=False,  # a provider would not follow
         )
@@ -83,6 +82,7 @@ class EdgeApp:
         """Take webhooks while the block runs.
 
         Raises:
+            BackgroundFailed: A part of it failed that it can't do without.
             ConfigError: A secret is missing, or a source can't be used as it is configured.
             DatabaseUnavailable: The database can't be reached.
             StatementRefused: It was not migrated.
@@ -128,24 +128,20 @@ class EdgeApp:
                 settings=settings.edge,
                 shards=shards,
             )
-            # A group: an edge without one of these must not go on, so its failure ends what is around it.
-            group = await stack.enter_async_context(asyncio.TaskGroup())
-            segments = Session(self._dsn, name="edge segments")
-            jobs = (
+            # An edge without one of these must not go on.
+            chores = beside(
                 self._intake.run(),
                 wakeup.run(),
                 secrets.run(),
                 rejections.run(),
                 watch.run(),
-                keep_ahead(segments),
+                keep_ahead(Session(self._dsn, name="edge segments")),
             )
-            chores = [group.create_task(job) for job in jobs]
+            await stack.enter_async_context(chores)
             try:
                 yield
             finally:
                 self._endpoint = None
-                for chore in chores:
-                    chore.cancel()
 
     async def _read_shards(self) -> int:
         session = Session(self._dsn, name="edge start")
@@ -182,12 +178,6 @@ class _Webhooks:
             await answers.NOT_RUNNING.send(send)
         else:
             await endpoint(scope, receive, send)
-
-
-async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    del receive
-    if scope["type"] == "http":
-        await answers.NOT_FOUND.send(send)
 
 
 async def _healthz(_: Request) -> JSONResponse:

@@ -56,8 +56,12 @@ class Head:
         self.target = url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; called by the parser."""
-        self.headers.append((name.lower(), value))
+        """Take a header; called by the parser, which leaves blanks at the end of a value.
+
+        They are no part of it (RFC 9110, section 5.5). Where they could mislead another reader they are refused.
+        """
+        name = name.lower()
+        self.headers.append((name, value if name in _SINGLE else value.rstrip(b" \t")))
 
     @property
     def is_chunked(self) -> bool:
