@@ -79,7 +79,12 @@ def stamped(at: datetime, *, signed_at: datetime, key: str = KEY, type_: str = "
     timestamp = str(int(signed_at.timestamp())).encode()
     signature = hmac.new(key.encode(), timestamp + b"." + content, hashlib.sha256).hexdigest().encode()
     # A proxy's note of a time stands before the one that was signed.
-    headers = ((b"x-request-start", b"1700000000"), (b"x-signature", signature), (b"x-timestamp", timestamp))
+    headers = (
+        (b"content-type", b"application/json"),
+        (b"x-request-start", b"1700000000"),
+        (b"x-signature", signature),
+        (b"x-timestamp", timestamp),
+    )
     return refused(content, source="quiet", cause="stale_timestamp", headers=headers, received_at=at)
 
 

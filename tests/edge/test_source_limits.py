@@ -14,6 +14,11 @@ from edge.provider import PATH, Wire, body, sign, signed
 from edge.running import BEGINI, edge
 
 OTHER = "/v1/webhooks/other"
+WAITING_WRITERS = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE wait_event_type = 'Lock' AND application_name LIKE 'hookline edge writer%'
+       AND datname = current_database()
+"""
 
 
 def zipped(content: bytes, encoding: str = "gzip") -> tuple[bytes, dict[str, str]]:
@@ -52,25 +57,42 @@ async def test_beyond_its_rate_a_source_is_told_when_to_come_back_and_others_are
     assert await rows(foreign) == (4, 4)
 
 
-async def test_beyond_its_concurrency_a_source_is_told_to_come_back_and_has_room_again(database: str) -> None:
+async def test_beyond_its_concurrency_a_source_is_told_to_come_back_and_has_room_again(
+    database: str, foreign: Any
+) -> None:
     sources = {"begini": {**BEGINI, "concurrency": 1}, "other": BEGINI}
+    first, second = body("A"), body("B")
+    async with edge(database, sources=sources) as address, httpx.AsyncClient(base_url=address) as client:
+        async with foreign.transaction():
+            # No commit gets through.
+            await foreign.execute("LOCK TABLE hookline.events IN ACCESS EXCLUSIVE MODE")
+            waiting = asyncio.create_task(client.post(PATH, content=first, headers=signed(first)))
+            async with asyncio.timeout(10):
+                while not await foreign.fetchval(WAITING_WRITERS):
+                    await asyncio.sleep(0.01)
+                    await foreign.execute("SELECT pg_stat_clear_snapshot()")
+            busy = await client.post(PATH, content=second, headers=signed(second))
+            forged = await client.post(PATH, content=second, headers=signed(first))
+        assert (await waiting).status_code == 200
+        again = await client.post(PATH, content=second, headers=signed(second))
+        free = await client.post(OTHER, content=second, headers=signed(second))
+    assert (busy.status_code, busy.json()["code"], busy.headers["retry-after"]) == (
+        429,
+        "too_many_requests",
+        "1",
+    )
+    assert forged.status_code == 403
+    assert (again.status_code, free.status_code) == (200, 200)
+
+
+async def test_what_is_forged_uses_up_nothing_of_a_source_s_rate(database: str) -> None:
+    sources = {"begini": {**BEGINI, "rate": 0.001, "burst": 1}}
     content = body("A")
-    head = [f"POST {PATH} HTTP/1.1", "Host: edge", f"Content-Length: {len(content)}"]
-    head += [f"{name}: {value}" for name, value in signed(content).items()]
-    async with edge(database, sources=sources) as address, Wire(address) as slow:
-        await slow.write("\r\n".join(head).encode() + b"\r\n\r\n" + content[:-1])
-        async with httpx.AsyncClient(base_url=address) as client, asyncio.timeout(10):
-            while True:  # until the slow one has been seen
-                other = body("B")
-                busy = await client.post(PATH, content=other, headers=signed(other))
-                if busy.status_code == 429:
-                    break
-            free = await client.post(OTHER, content=other, headers=signed(other))
-            await slow.write(content[-1:])
-            assert (await slow.read()).status == 200
-            again = await client.post(PATH, content=other, headers=signed(other))
-    assert (busy.json()["code"], busy.headers["retry-after"]) == ("too_many_requests", "1")
-    assert (free.status_code, again.status_code) == (200, 200)
+    async with edge(database, sources=sources) as address, httpx.AsyncClient(base_url=address) as client:
+        forged = [await client.post(PATH, content=content, headers=signed(b"")) for _ in range(5)]
+        genuine = await client.post(PATH, content=content, headers=signed(content))
+    assert {answer.status_code for answer in forged} == {403}
+    assert genuine.status_code == 200
 
 
 async def test_large_bodies_share_their_room_and_small_ones_need_none(database: str) -> None:

@@ -37,7 +37,9 @@ FIELD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 def test_keys_are_the_envelope_s_three_fields_and_order_is_by_applicant(
     uid: str, integration: str, type_: str
 ) -> None:
-    envelope = read(json.dumps({"uid": uid, "integration_id": integration, "event": {"type": type_}}).encode())
+    envelope = read(
+        json.dumps({"uid": uid, "integration_id": integration, "event": {"type": type_}}).encode()
+    )
     assert envelope == Envelope(type_, (integration, uid, type_), join((integration, uid)))
 
 

@@ -2,14 +2,22 @@
 # ruff: noqa: PLC0415  (most commands reach a database that is configured)
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
 from hookline.config import Settings
-from hookline.errors import ConfigError
+from hookline.errors import ConfigError, StatementRefused
+
+if TYPE_CHECKING:
+    from hookline.store.session import Session
+
+_T = TypeVar("_T")
+_NO_TABLE = "42P01"
+"""SQLSTATE of a table that isn't there."""
 
 DATA = Path(".hookline")
 """Where `hookline run` keeps its data unless it is told otherwise."""
@@ -46,3 +54,33 @@ def with_database(settings: Settings) -> Iterator[Settings]:
             yield reached
         finally:
             runner.run(server.stop())
+
+
+def ask(settings: Settings, work: "Callable[[Session], Awaitable[_T]]") -> _T:
+    """Do something with a connection to the database.
+
+    Raises:
+        ConfigError: There is no database, or its schema is behind.
+    """
+    from hookline.store.session import Session
+
+    with with_database(settings) as reached:
+
+        async def answer() -> _T:
+            session = Session(reached.dsn() or "", name="operator")
+            try:
+                return await work(session)
+            finally:
+                await session.close()
+
+        return asyncio.run(explained(answer()))
+
+
+async def explained(work: Awaitable[_T]) -> _T:
+    """Wait for `work`, and say how to mend a schema that is behind."""
+    try:
+        return await work
+    except StatementRefused as error:
+        if error.sqlstate == _NO_TABLE:
+            raise ConfigError("this database isn't up to date; run `hookline migrate`") from None
+        raise

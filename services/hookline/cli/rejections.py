@@ -9,15 +9,15 @@ import os
 import pwd
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import structlog
 import typer
 
-from hookline.cli.local import with_database
+from hookline.cli.local import ask, explained, with_database
 from hookline.cli.rejection_tables import (
     admitted_as_json,
     as_json,
@@ -29,7 +29,7 @@ from hookline.cli.rejection_tables import (
 )
 from hookline.cli.relay_call import ConfigOption, JsonOption, YesOption, confirm, print_json
 from hookline.config import Settings, load
-from hookline.errors import ConfigError, StatementRefused
+from hookline.errors import ConfigError
 from hookline.telemetry.logs import configure
 
 if TYPE_CHECKING:
@@ -38,14 +38,12 @@ if TYPE_CHECKING:
     from hookline.store.rejections import Rejection, RejectionFilter
     from hookline.store.session import Session
 
-_T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
 
 EXIT_NOT_STORED = 1
 """The database failed in between: give the command again."""
 EXIT_NOT_ADMITTED = 2
 """Something was named that could not be admitted; the output says why."""
-_NO_TABLE = "42P01"
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 _PAGE = 1_000
 _WITHIN = timedelta(seconds=30)
@@ -82,7 +80,7 @@ def list_(
 ) -> None:
     """List refused requests, the newest first."""
     wanted = _filter(source, cause, since, until)
-    found = _run(load(config), lambda session: _newest(session, wanted, limit + 1))
+    found = ask(load(config), lambda session: _newest(session, wanted, limit + 1))
     if json:
         print_json([as_json(rejection) for rejection in found[:limit]])
     else:
@@ -110,7 +108,7 @@ def show(
             "a body need not be text; ask for it alone", param_hint="--json and --with-body"
         )
     settings = load(config)
-    found, sealed = _run(settings, lambda session: _find(session, _uuid(rejection)))
+    found, sealed = ask(settings, lambda session: _find(session, _uuid(rejection)))
     if json:
         print_json(as_json(found, headers=True))
         return
@@ -158,7 +156,7 @@ def admit(
         return
     with with_database(settings) as reached:
         admitting = _admit(reached, ids, wanted, ignore_clock=ignore_clock, dry_run=dry_run, json=json)
-        verdicts = asyncio.run(_explained(admitting))
+        verdicts = asyncio.run(explained(admitting))
     raise typer.Exit(_exit_code(verdicts))
 
 
@@ -205,7 +203,7 @@ def _agreed(settings: Settings, wanted: "RejectionFilter", source: str) -> bool:
     async def matching(session: "Session") -> int:
         return await count(session, wanted, within=_WITHIN)
 
-    many = _run(settings, matching)
+    many = ask(settings, matching)
     if many == 0:
         typer.echo("nothing to admit", err=True)
         return False
@@ -285,28 +283,3 @@ def _uuid(text: str) -> UUID:
         raise typer.BadParameter(
             f"{text!r} is no id; `hookline rejections list` shows them", param_hint="ID"
         ) from None
-
-
-def _run(settings: Settings, work: "Callable[[Session], Coroutine[None, None, _T]]") -> _T:
-    """Do something with a connection to the database."""
-    from hookline.store.session import Session
-
-    with with_database(settings) as reached:
-
-        async def run() -> _T:
-            session = Session(reached.dsn() or "", name="rejections")
-            try:
-                return await work(session)
-            finally:
-                await session.close()
-
-        return asyncio.run(_explained(run()))
-
-
-async def _explained(work: Coroutine[None, None, _T]) -> _T:
-    try:
-        return await work
-    except StatementRefused as error:
-        if error.sqlstate == _NO_TABLE:
-            raise ConfigError("this database isn't up to date; run `hookline migrate`") from None
-        raise

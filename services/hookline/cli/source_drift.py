@@ -1,7 +1,6 @@
 """`hookline sources drift` and `hookline sources shape`: what bodies look like, and how that changes."""
 # ruff: noqa: PLC0415  (an edge starts with this package, and needs none of this)
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -163,22 +162,12 @@ def shape(
         typer.echo("nothing was learned of it")
 
 
-def _ask(config: Any, ask: "Callable[[Session], Awaitable[_Answer]]") -> _Answer:
+def _ask(config: Any, work: "Callable[[Session], Awaitable[_Answer]]") -> _Answer:
     """Ask the database."""
-    from hookline.cli.local import with_database
+    from hookline.cli.local import ask
     from hookline.config import load
-    from hookline.store.session import Session
 
-    with with_database(load(config)) as reached:
-
-        async def answer() -> _Answer:
-            session = Session(reached.dsn() or "", name="operator")
-            try:
-                return await ask(session)
-            finally:
-                await session.close()
-
-        return asyncio.run(answer())
+    return ask(load(config), work)
 
 
 def _time(since: str | None) -> datetime:

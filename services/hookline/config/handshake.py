@@ -11,6 +11,7 @@ from hookline.config.selector import Place, parse_selector
 from hookline.config.signature import PLACEHOLDER
 
 _KNOWN = ("challenge", "challenge:hmac-sha256-hex")
+_PAGE = re.compile("html|xml", re.IGNORECASE)
 
 
 def _conditions(value: dict[str, str]) -> dict[str, str]:
@@ -51,4 +52,15 @@ class Handshake(Section):
                 raise ValueError(f"its answer holds {{{name}}}; known are {{challenge}} and {{{_KNOWN[1]}}}")
             if name in _KNOWN and self.challenge is None:
                 raise ValueError("its answer repeats a challenge; say where that is: challenge = ...")
+            if name == _KNOWN[1] and not self.signed:
+                # Who may choose what is signed has a signature for every forged webhook.
+                raise ValueError(
+                    f"would sign with the secret whatever anybody asks for; leave {{{name}}} out"
+                )
+        if "{challenge}" in self.answer.body and _PAGE.search(self.answer.content_type):
+            raise ValueError("would show a browser what somebody else wrote; answer JSON or text/plain")
+        if self.method != "POST" and self.signed:
+            raise ValueError(
+                f"a {self.method} isn't verified, so it would never be answered; set signed = false"
+            )
         return self

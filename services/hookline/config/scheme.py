@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from hookline.config.answer import Answer
 from hookline.config.event_keys import EventKeys
@@ -27,8 +27,10 @@ class Scheme(Section):
     """The code that verifies, where it can't be declared."""
     unsafe: bool = False
     """Must be said of a scheme that lets everybody in: algorithm "none"."""
-    content_types: tuple[Annotated[str, Field(min_length=1)], ...] = ("application/json",)
-    """Media types that the provider sends, in lower case; "application/*" and "*" are possible."""
+    content_types: tuple[
+        Annotated[str, StringConstraints(min_length=1, pattern="^[!-:<-~]+$", to_lower=True)], ...
+    ] = ("application/json",)
+    """Media types that the provider sends, without parameters; "application/*" and "*" are possible."""
     event: EventKeys = EventKeys()
     success: Answer | None = None
     """The answer after the commit. None: 200 and a JSON object with the event's id."""
@@ -72,6 +74,39 @@ class Scheme(Section):
         if self.refusal is not None and self.refusal.status < 400:  # noqa: PLR2004
             raise ValueError("refusal.status must be 4xx or 5xx: the provider would take it for success")
         return self
+
+    @model_validator(mode="after")
+    def _tells_events_apart(self) -> Self:
+        dedup = self.event.dedup
+        places = [place for alternative in dedup for place in alternative]
+        needs_id = bool(dedup) and all("id" in (place.kind for place in alternative) for alternative in dedup)
+        for signature in self.signatures:
+            if needs_id and signature.id is None:
+                raise ValueError(
+                    "event.dedup names the signed id, and not every signature says where that is: id = ..."
+                )
+            unsigned = [place for place in places if not signature.covers(place)]
+            if unsigned and self.event.repeat == "duplicate":
+                raise ValueError(
+                    f'event.dedup names "{unsigned[0]}", which the signature doesn\'t cover: who sends a webhook again '
+                    'under another\'s key would hide that one; set event.repeat = "revision"'
+                )
+        return self
+
+    @property
+    def unused(self) -> dict[str, str]:
+        """Settings of a source that this scheme has no use for, and why."""
+        stamped = self.plugin or any(signature.timestamp for signature in self.signatures)
+        uses = {
+            "secrets": ("its scheme lets everybody in", self.needs_secrets),
+            "options": ("its scheme has no plugin", self.plugin),
+            "tolerance": ("its scheme has no signed timestamp", stamped),
+            "verify_token": (
+                "no handshake of its scheme repeats one",
+                any(one.verify_token for one in self.handshakes),
+            ),
+        }
+        return {setting: why for setting, (why, is_used) in uses.items() if not is_used}
 
     @property
     def needs_secrets(self) -> bool:

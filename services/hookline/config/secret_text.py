@@ -8,7 +8,7 @@ def clean(read: bytes) -> bytes:
     """The secret alone: line ends behind it and a byte order mark before it belong to the editor.
 
     Raises:
-        ValueError: It is empty, too long, or no text. The message repeats nothing of it.
+        ValueError: It is empty or blank, too long, or no text. The message repeats nothing of it.
     """
     if len(read) > LONGEST:
         raise ValueError(f"is longer than {LONGEST // 1024} KiB, so it isn't a secret")
@@ -17,6 +17,6 @@ def clean(read: bytes) -> bytes:
     except UnicodeDecodeError:
         raise ValueError("isn't UTF-8 text") from None
     secret = text.rstrip("\r\n").encode()
-    if not secret:
+    if not secret.strip():
         raise ValueError("is empty")
     return secret

@@ -117,6 +117,19 @@ class Signature(Section):
             )
         return self
 
+    def covers(self, place: Selector) -> bool:
+        """Whether what is at a place can't be changed without the signature's becoming wrong.
+
+        True for those that cover nothing at all: who may change one thing then may change all.
+        """
+        if self.algorithm in _UNSIGNED or place == self.id:
+            return True
+        if place.kind == "query":
+            return "{url}" in self.template or f"{{{place}}}" in self.template
+        if place.kind == "header":
+            return str(place) in map(str.lower, PLACEHOLDER.findall(self.template))
+        return True
+
 
 def _covers(placeholders: Sequence[str], name: str, place: Selector) -> bool:
     """Whether a template signs what is at a place: by its name, or as a part of the body."""

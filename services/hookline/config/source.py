@@ -33,9 +33,9 @@ class Source(Section):
     content_encodings: tuple[Literal["gzip", "deflate"], ...] = ()
     """Encodings that a body may have. It is verified, stored and delivered as it came."""
     rate: float | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
-    """Requests a second that one edge takes in the long run; beyond, 429 and Retry-After. None: all."""
+    """Verified webhooks a second that one edge takes in the long run; beyond, 429 and Retry-After. None: all."""
     burst: int = Field(default=100, ge=1, le=1_000_000)
-    """Requests that it takes at once after a quiet time, where a rate is set."""
+    """Webhooks that it takes at once after a quiet time, where a rate is set."""
     concurrency: int | None = Field(default=None, ge=1, le=100_000)
-    """Requests that one edge works at in one moment; beyond, 429. None: any number."""
+    """Verified webhooks that wait for their commit in one edge at one moment; beyond, 429. None: any number."""
     watch: Watch = Watch()

@@ -95,9 +95,11 @@ class EdgeApp:
                 stack.push_async_callback(tracing.shutdown)
             shards = await self._read_shards()
             sealer = settings.secrets.sealer()
+            session = Session(self._dsn, name="edge secrets")
+            stack.push_async_callback(session.close)
             secrets = LiveSecrets(
                 settings.sources,
-                Session(self._dsn, name="edge secrets"),
+                session,
                 sealer,
                 lambda name, live: sources[name].renew(live),
             )

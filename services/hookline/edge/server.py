@@ -1,13 +1,15 @@
 """Run the edge as a process of its own."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 
 import structlog
 
 from hookline import address
 from hookline.config import Settings
-from hookline.edge.app import create_app
+from hookline.edge.app import EdgeApp, create_app
 from hookline.edge.front import descriptors
 from hookline.edge.front.server import build
 from hookline.edge.listener import BACKLOG, listen
@@ -22,24 +24,53 @@ _DRAIN = timedelta(seconds=15)
 async def serve(settings: Settings) -> None:
     """Receive webhooks until told to stop, then finish the requests that are under way."""
     descriptors.reserve(settings.edge.max_connections, backlog=BACKLOG)
-    stop = Stop()
+    stopping = asyncio.create_task(Stop().wait())
     app = create_app(settings)
-    # Not by uvicorn's lifespan: that would turn an error with advice into a traceback and an exit code.
-    async with app.running():
-        listener = listen(settings.edge.http)
-        server = build(app, settings.edge, drain=_DRAIN)
-        calm_garbage_collection()
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        _log.info(
-            "edge listening",
-            http=str(address.Address(*listener.getsockname()[:2])),
-            sources=sorted(settings.sources),
-        )
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            server.should_exit = True
-            await serving
-        finally:
-            stopping.cancel()
-    _log.info("edge stopped")
+    try:
+        async with AsyncExitStack() as stack:
+            with _given_up_when(stopping):
+                # Not by uvicorn's lifespan: that would turn an error with advice into a traceback and an exit code.
+                await stack.enter_async_context(app.running())
+            await _serve(app, settings, stopping)
+    finally:
+        stopping.cancel()
+        _log.info("edge stopped")
+
+
+@contextmanager
+def _given_up_when(stopping: asyncio.Task[None]) -> Iterator[None]:
+    """Start in this block: who is told to stop meanwhile need not wait for a database that doesn't answer.
+
+    Raises:
+        SystemExit: That happened; it is no failure.
+    """
+    starting = asyncio.current_task()
+    assert starting is not None, "a start is a task's work"
+
+    def give_up(_: asyncio.Task[None]) -> None:
+        starting.cancel()
+
+    stopping.add_done_callback(give_up)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if stopping.done() and starting.uncancel() == 0:
+            raise SystemExit(0) from None
+        raise
+    finally:
+        stopping.remove_done_callback(give_up)
+
+
+async def _serve(app: EdgeApp, settings: Settings, stopping: asyncio.Task[None]) -> None:
+    listener = listen(settings.edge.http)
+    server = build(app, settings.edge, drain=_DRAIN)
+    calm_garbage_collection()
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    _log.info(
+        "edge listening",
+        http=str(address.Address(*listener.getsockname()[:2])),
+        sources=sorted(settings.sources),
+    )
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving

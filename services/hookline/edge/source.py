@@ -35,6 +35,10 @@ class Source:
         edge: config.Edge,
         secrets: Sequence[bytes],
     ) -> None:
+        for setting in settings.model_fields_set.intersection(declared.unused):
+            raise ConfigError(
+                f"sources.{name}.{setting}: {declared.unused[setting]}, so it changes nothing; leave it out"
+            )
         self.name = SourceName(name)
         self.max_body_bytes = settings.max_body_bytes or edge.max_body_bytes
         self.content_encodings = frozenset(name.encode("ascii") for name in settings.content_encodings)
@@ -43,7 +47,7 @@ class Source:
         )
         self.concurrency = settings.concurrency
         self.in_work = 0
-        """Requests that are being worked at."""
+        """Verified webhooks that wait for their commit."""
         self.headers_not_kept = NOT_KEPT | declared.secret_headers
         """Headers that aren't stored with an event: they describe the connection, or are a secret."""
         self._settings = settings

@@ -13,11 +13,11 @@ from hookline.edge import answers
 from hookline.edge.answers import Answer
 from hookline.edge.deadline import Deadline
 from hookline.edge.intake import Intake
-from hookline.edge.judgement import Refused, Shaken, judge
+from hookline.edge.judgement import Genuine, Refused, Shaken, judge, judge_head
 from hookline.edge.rejections.keeper import Rejections
 from hookline.edge.rejections.rejection import Rejection
 from hookline.edge.request import BodyTooLarge, Disconnected, LargeBodies, NoRoom, read_body
-from hookline.edge.schemes.incoming import Headers, Incoming
+from hookline.edge.schemes.incoming import Incoming
 from hookline.edge.source import Source
 from hookline.edge.trace import RequestTrace, Traces
 from hookline.edge.watch.watch import SchemaWatch
@@ -26,7 +26,6 @@ from hookline.model import Accepted
 from hookline.telemetry.failure import report
 
 _log = structlog.get_logger(__name__)
-_MOST_DIGITS = 18
 _BUSY_RETRY = 1
 """Seconds after which a request may be sent again when too many were being worked at."""
 
@@ -79,21 +78,13 @@ class WebhookEndpoint:
         await answer.send(send)
 
     async def _receive(self, source: Source, scope: Scope, receive: Receive, trace: RequestTrace) -> Answer:
-        if source.bucket is not None and not source.bucket.take(monotonic()):
-            return answers.too_many(ceil(source.bucket.wait))
-        if source.concurrency is not None and source.in_work >= source.concurrency:
-            return answers.too_many(_BUSY_RETRY)
-        source.in_work += 1
-        try:
-            if scope["method"] != "POST":
-                return self._shake_hands(source, scope)
-            answer = _judge_head(source, scope["headers"])
-            if answer is not None:
-                self._reject(source, _incoming(source, scope, b""), answer, is_whole=False)
-                return answer
-            return await self._take(source, scope, receive, trace)
-        finally:
-            source.in_work -= 1
+        if scope["method"] != "POST":
+            return self._shake_hands(source, scope)
+        answer = judge_head(source, scope["headers"])
+        if answer is not None:
+            self._reject(source, _incoming(source, scope, b""), answer, is_whole=False)
+            return answer
+        return await self._take(source, scope, receive, trace)
 
     async def _take(self, source: Source, scope: Scope, receive: Receive, trace: RequestTrace) -> Answer:
         body: bytes | None = None
@@ -121,9 +112,21 @@ class WebhookEndpoint:
             return judged.answer
         if isinstance(judged, Shaken):
             return judged.answer
+        # Only what is genuine counts, or whoever can't sign could use up what the provider may send.
+        if source.bucket is not None and not source.bucket.take(monotonic()):
+            return answers.too_many(ceil(source.bucket.wait))
+        if source.concurrency is not None and source.in_work >= source.concurrency:
+            return answers.too_many(_BUSY_RETRY)
+        return await self._commit(source, judged, trace)
+
+    async def _commit(self, source: Source, judged: Genuine, trace: RequestTrace) -> Answer:
         event = judged.event
-        trace.identified(event.event_id, event.type, len(incoming.body))
-        outcome = await self._intake.commit(event._replace(traceparent=trace.traceparent))
+        trace.identified(event.event_id, event.type, len(event.body))
+        source.in_work += 1
+        try:
+            outcome = await self._intake.commit(event._replace(traceparent=trace.traceparent))
+        finally:
+            source.in_work -= 1
         if isinstance(outcome, Accepted):
             self._watch.observe(source.name, event.type, judged.text, event.event_id, event.ordering_key)
             usual = answers.accepted(outcome.event_id, revision=outcome.revision)
@@ -168,23 +171,3 @@ def _incoming(source: Source, scope: Scope, body: bytes) -> Incoming:
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     url = source.url(path, scope["query_string"])
     return Incoming(scope["method"], url, scope["headers"], body, time())
-
-
-def _judge_head(source: Source, headers: Headers) -> Answer | None:
-    """What can be refused before the body is read."""
-    content_type, length, is_encoded = b"", None, False
-    for name, value in headers:
-        if name == b"content-type":
-            content_type = value
-        elif name == b"content-length":
-            length = value
-        elif name == b"content-encoding":
-            if is_encoded or value.lower() not in source.content_encodings:
-                return answers.ENCODED  # twice would be encoded twice
-            is_encoded = True
-    if not source.scheme.takes(content_type):
-        return answers.WRONG_CONTENT_TYPE
-    # The HTTP parser has checked that it is a number, of any length; Python's int() refuses very long ones.
-    if length is not None and (len(length) > _MOST_DIGITS or int(length) > source.max_body_bytes):
-        return answers.too_large(source.max_body_bytes)
-    return None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from hookline.core.shape.finding import SchemaFinding
-from hookline.edge.judgement import Genuine, Shaken, judge
+from hookline.edge.judgement import Genuine, Shaken, judge, judge_head
 from hookline.edge.schemes.incoming import Incoming
 from hookline.edge.source import Source
 from hookline.edge.watch.rules import Rules
@@ -33,6 +33,10 @@ def judge_of(sources: Mapping[str, Source], rules: Mapping[str, Rules], *, shard
             return UNKNOWN_SOURCE
         if incoming.method != "POST":
             return HANDSHAKE if incoming.method in source.scheme.other_methods else METHOD_NOT_ALLOWED
+        # The source may have been told meanwhile to take what it refused, or to refuse what it took.
+        answer = judge_head(source, incoming.headers)
+        if answer is not None:
+            return answer.outcome
         judged = judge(source, incoming, shards=shards, judge_schema=judge_schema)
         if isinstance(judged, Genuine):
             return judged.event._replace(received_at=received_at, traceparent=unsampled())

@@ -69,13 +69,9 @@ class Mask:
 
 def mask_of(declared: config.Scheme) -> Mask:
     """The mask of a scheme's sources: what it compares as it is, is a secret, whatever the header is called."""
-    return Mask(
-        [
-            signature.at.name.lower().encode("ascii")
-            for signature in declared.signatures
-            if signature.algorithm in _COMPARED and signature.at.kind == "header"
-        ]
-    )
+    compared = [signature.at for signature in declared.signatures if signature.algorithm in _COMPARED]
+    compared += [one.verify_token for one in declared.handshakes if one.verify_token is not None]
+    return Mask([place.name.lower().encode("ascii") for place in compared if place.kind == "header"])
 
 
 def mask_target(url: str) -> str:

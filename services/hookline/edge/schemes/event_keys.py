@@ -1,7 +1,8 @@
 """How a verified webhook is told apart, named and ordered."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from hashlib import sha256
+from typing import Final, NamedTuple
 
 from hookline.config.event_keys import EventKeys
 from hookline.config.selector import Selector
@@ -33,7 +34,16 @@ class KeyReader:
         if dedup is None or type_ is None:
             return None
         ordering = self._ordering(context)
-        return Envelope(".".join(type_), dedup, "" if ordering is None else join(ordering))
+        return Envelope(".".join(type_), dedup, "" if ordering is None else _short(join(ordering)))
+
+
+_LONGEST: Final = 1024
+"""Bytes of an ordering key: an entry of an index that it is in (`deliveries_key`) may have 2,704."""
+
+
+def _short(key: str) -> str:
+    text = key.encode()
+    return key if len(text) <= _LONGEST else f"sha256:{sha256(text).hexdigest()}"
 
 
 Texts = tuple[str, ...]

@@ -166,7 +166,8 @@ class JsonPlaces:
         """
         found: dict[str, str] = {}
         try:
-            # Numbers stay as they are written; Python refuses to read a very long one.
+            # Numbers stay as they are written; Python refuses to read a very long one. What isn't UTF-8 is no key,
+            # and no reason not to read the others.
             document = json.loads(
                 text.decode(errors="surrogateescape"),
                 parse_int=_short,
@@ -190,10 +191,7 @@ def _nothing(_: str) -> None:
 def _scalar(raw: bytes) -> str | None:
     """A string or a whole number as text; None for everything else."""
     if raw[:1] == b'"':
-        try:
-            text: str = msgspec.json.decode(raw, type=str)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None  # not UTF-8, or half a character: no key, and no reason not to read the others
+        text: str = msgspec.json.decode(raw, type=str)
         return text if is_key(text) else None
     if len(raw) <= _LONGEST_NUMBER and raw.removeprefix(b"-").isdigit():
         return raw.decode("ascii")

@@ -90,7 +90,7 @@ class Scheme:
         """Check a request with every live secret, over its raw bytes."""
         if self._plugin is not None:
             return self._plugin.verify(incoming)
-        json = self._signature_places.read(incoming.body)
+        json = _Later(self._signature_places, incoming.body)
         if self._only_check is not None:
             return self._only_check.check(incoming, json)
         refusals = []
@@ -159,13 +159,34 @@ _PROBLEMS: Mapping[Refusal, Answer] = {
 }
 
 
+class _Later:
+    """The JSON places of a body, looked for when one is asked for: nobody's body costs more than its signature."""
+
+    def __init__(self, places: JsonPlaces, body: bytes) -> None:
+        self._places = places
+        self._body = body
+        self._found: Mapping[str, str] | None = None
+
+    def get(self, name: str) -> str | None:
+        if self._found is None:
+            self._found = self._places.read(self._body)
+        return self._found.get(name)
+
+
 def _refuse_strangers(secrets: Sequence[bytes], checks: Sequence[SignatureCheck]) -> None:
-    """A secret that is no key for any kind of signature is a mistake of the configuration."""
+    """A secret that is no key for any kind of signature is a mistake of the configuration.
+
+    So is one that may be a public key and a shared one: who knows the public key would sign with it.
+    """
     for number, secret in enumerate(secrets, 1):
         reasons = [check.refused.get(secret) for check in checks]
         if None not in reasons:
             raise WrongKey(
                 f"secret {number} of {len(secrets)} {' or '.join(dict.fromkeys(map(str, reasons)))}"
+            )
+        if len({check.is_public for check in checks if secret not in check.refused}) > 1:
+            raise WrongKey(
+                f"secret {number} of {len(secrets)} may be a public key or a shared one; tell them apart by key.prefix"
             )
 
 

@@ -22,6 +22,8 @@ class Parts(NamedTuple):
 _URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 """What a URL is written in (RFC 3986, section 2). Providers join it to the body without anything between, and the `{`
 that begins a JSON body must not be taken for its end."""
+_SHIFTED = re.compile(rb"\.[0-9]+\.[{\[]")
+"""What an id holds that somebody has made of an id, a timestamp and the beginning of a body that holds another one."""
 
 Fill = Callable[[Parts], bytes | None]
 
@@ -29,7 +31,7 @@ Fill = Callable[[Parts], bytes | None]
 _SIMPLE: Mapping[str, Fill] = {
     "body": lambda parts: parts.incoming.body,
     "timestamp": lambda parts: parts.timestamp,
-    "id": lambda parts: parts.id,
+    "id": lambda parts: None if _SHIFTED.search(parts.id) else parts.id,
     "url": lambda parts: parts.incoming.url.encode() if _URL.fullmatch(parts.incoming.url) else None,
     "method": lambda parts: parts.incoming.method.encode("ascii"),
 }

@@ -19,6 +19,8 @@ from hookline.edge.schemes.verdict import Refusal, Verified
 _WINDOW: Final = Window(past=timedelta(minutes=5))
 _TIMESTAMP = re.compile(rb"[1-9][0-9]{12}")
 """Milliseconds from 2001 to 2286. Of another length, digits may have come from the end of the body."""
+_URL = re.compile(r"[^\s{}\"<>]+")
+"""A URL ends where no URL goes on: the beginning of a body must not be taken for the end of its query."""
 _DECODED: Final = {
     escape: chr(int(escape[1:], 16))
     for escape in ("%3A", "%2F", "%3F", "%40", "%21", "%24", "%27", "%28", "%29", "%2A", "%2C", "%3B")
@@ -63,6 +65,8 @@ class HubSpot:
         timestamp = incoming.header(b"x-hubspot-request-timestamp")
         if not timestamp:
             return Refusal.MISSING_TIMESTAMP
+        if not _URL.fullmatch(incoming.url):
+            return Refusal.BAD_SIGNATURE
         url = _ESCAPE.sub(lambda match: _DECODED[match[0]], incoming.url)
         start = f"{incoming.method}{url}".encode(errors="surrogatepass")
         if not self._keys.sign(start + incoming.body + timestamp, [signature]):
