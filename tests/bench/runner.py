@@ -109,6 +109,10 @@ class Runner:
         if Measure.REDELIVERY in self._only:
             await self._fresh("hookline redelivery", turn, lambda database: redelivery.measure(rig, database))
 
+        await self._in_this_process(turn)
+
+    async def _in_this_process(self, turn: int) -> None:
+        """What needs no service: processor time of single functions."""
         if Measure.VERIFY in self._only:
             readings = await asyncio.to_thread(verify.measure)
             for signer, reading in readings.items():

@@ -252,8 +252,8 @@ def test_a_packed_webhook_is_no_other_event_without_its_header(pack: Callable[[b
     right = b"sha256=" + b64encode(hmac.digest(b"key", wire, "sha256"))
     name = b"gzip" if pack is gzip.compress else b"deflate"
     genuine = post(wire, typeform_signature=right, content_encoding=name)
-    assert isinstance(judge(x, genuine, shards=1, judge_schema=lambda *_: None), Genuine)
+    assert isinstance(judge(x, genuine, shards=1, traceparent="", judge_schema=lambda *_: None), Genuine)
     bare = post(wire, typeform_signature=right)
-    judged = judge(x, bare, shards=1, judge_schema=lambda *_: None)
+    judged = judge(x, bare, shards=1, traceparent="", judge_schema=lambda *_: None)
     assert isinstance(judged, Refused)
     assert judged.answer.outcome == "undecodable_body"

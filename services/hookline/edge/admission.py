@@ -14,14 +14,17 @@ from hookline.edge.source import Source
 from hookline.model import UNPARSABLE, NewEvent
 
 
-def make_event(source: Source, context: Context, *, shards: int, received_at: datetime) -> NewEvent:
-    """The event of a request that the source's scheme has verified; it carries no trace yet.
+def make_event(
+    source: Source, context: Context, *, shards: int, received_at: datetime, traceparent: str
+) -> NewEvent:
+    """The event of a request that the source's scheme has verified.
 
     Args:
         source: Where it came in.
         context: The request, and what `Scheme.context` found in it.
         shards: How many shards the database was initialised with.
         received_at: When the request was received, aware.
+        traceparent: The trace that it carries.
     """
     incoming = context.incoming
     digest = sha256(incoming.body).digest()
@@ -33,19 +36,20 @@ def make_event(source: Source, context: Context, *, shards: int, received_at: da
         ordering_key=envelope.ordering_key,
         shards=shards,
     )
+    # By position, in the order of its fields: by name it takes three times as long.
     return NewEvent(
-        shard=identity.shard,
-        event_id=UUID(identity.event_id),
-        lineage=UUID(identity.lineage),
-        source=source.name,
-        type=envelope.type,
-        ordering_key=envelope.ordering_key,
-        received_at=received_at,
-        traceparent="",
-        tracestate="",
-        body_sha256=digest,
-        headers=keep(incoming.headers, source.headers_not_kept),
-        body=incoming.body,
+        identity.shard,
+        UUID(identity.event_id),
+        UUID(identity.lineage),
+        source.name,
+        envelope.type,
+        envelope.ordering_key,
+        received_at,
+        traceparent,
+        "",
+        digest,
+        keep(incoming.headers, source.headers_not_kept),
+        incoming.body,
     )
 
 

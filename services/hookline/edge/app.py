@@ -28,6 +28,7 @@ from hookline.store.session import Session
 from hookline.telemetry.tracing import Tracing
 
 _START = timedelta(seconds=10)
+_WEBHOOKS = "/v1/webhooks/"
 
 
 class EdgeApp:
@@ -57,7 +58,7 @@ class EdgeApp:
         # at a tenth of the cost of a webhook.
         self._router = _Router(
             routes=[
-                Route("/v1/webhooks/{source}", _Webhooks(self)),
+                Route(_WEBHOOKS + "{source}", _Webhooks(self)),
                 Route("/healthz", _healthz),
                 Route("/readyz", self._readyz),
             ],
@@ -75,6 +76,14 @@ class EdgeApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI request, or run the lifespan."""
+        endpoint = self._endpoint
+        if endpoint is not None and scope["type"] == "http" and not scope.get("root_path"):
+            # The path of every webhook. Starlette would find the same, in a twentieth of what a webhook costs.
+            before, prefix, name = scope["path"].partition(_WEBHOOKS)
+            if prefix and not before and name and "/" not in name:
+                scope["path_params"] = {"source": name}
+                await endpoint(scope, receive, send)
+                return
         await self._router(scope, receive, send)
 
     @asynccontextmanager

@@ -25,7 +25,6 @@ class Genuine(NamedTuple):
     """It is a webhook."""
 
     event: NewEvent
-    """Without a trace yet."""
     text: bytes
     """The body without its Content-Encoding."""
 
@@ -48,7 +47,7 @@ JudgeSchema = Callable[[str, str, bytes], SchemaFinding | None]
 
 
 def judge(
-    source: Source, incoming: Incoming, *, shards: int, judge_schema: JudgeSchema
+    source: Source, incoming: Incoming, *, shards: int, traceparent: str, judge_schema: JudgeSchema
 ) -> Genuine | Shaken | Refused:
     """Verify a POST over its raw bytes, and only then look into it."""
     scheme = source.scheme
@@ -66,7 +65,7 @@ def judge(
     if shaken is not None:
         return Shaken(shaken)
     received_at = datetime.fromtimestamp(incoming.now, UTC)
-    event = make_event(source, context, shards=shards, received_at=received_at)
+    event = make_event(source, context, shards=shards, received_at=received_at, traceparent=traceparent)
     finding = judge_schema(source.name, event.type, text)
     if finding is not None:
         return Refused(answers.against_schema(finding))

@@ -106,7 +106,13 @@ class WebhookEndpoint:
             return answers.NOT_STORED
 
     async def _judge(self, source: Source, incoming: Incoming, trace: RequestTrace) -> Answer:
-        judged = judge(source, incoming, shards=self._shards, judge_schema=self._watch.judge)
+        judged = judge(
+            source,
+            incoming,
+            shards=self._shards,
+            traceparent=trace.traceparent,
+            judge_schema=self._watch.judge,
+        )
         if isinstance(judged, Refused):
             self._reject(source, incoming, judged.answer, is_whole=True)
             return judged.answer
@@ -122,9 +128,11 @@ class WebhookEndpoint:
     async def _commit(self, source: Source, judged: Genuine, trace: RequestTrace) -> Answer:
         event = judged.event
         trace.identified(event.event_id, event.type, len(event.body))
+        if trace.traceparent is not event.traceparent:
+            event = event._replace(traceparent=trace.traceparent)
         source.in_work += 1
         try:
-            outcome = await self._intake.commit(event._replace(traceparent=trace.traceparent))
+            outcome = await self._intake.commit(event)
         finally:
             source.in_work -= 1
         if isinstance(outcome, Accepted):

@@ -62,6 +62,8 @@ class Connection(asyncio.Protocol):
         """The rest of the body of the present request, while it isn't complete."""
         self._ahead = b""
         """What came before its turn."""
+        self._pieces: list[bytes] = []
+        """What is written at the end of this turn."""
         self._reading = True
         self._discarded = 0
 
@@ -116,7 +118,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client is too slow to read."""
         self.writable = self.loop.create_future()
-        if self.queue is None:
+        if self.queue is None or self.queue is self._connections.idle:
             self._connections.place(self, self._connections.unread)
 
     def resume_writing(self) -> None:
@@ -130,9 +132,19 @@ class Connection(asyncio.Protocol):
     # What the exchange asks for.
 
     def write(self, data: bytes) -> None:
-        """Write to the client."""
-        if not self._transport.is_closing():
-            self._transport.write(data)
+        """Write to the client, at the end of this turn of the event loop.
+
+        A commit answers many requests in one turn. Written one by one, each wakes a client that takes the processor
+        from those whose answers aren't made yet.
+        """
+        if not self._pieces:
+            self.loop.call_soon(self._flush)
+        self._pieces.append(data)
+
+    def _flush(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if pieces and not self._transport.is_closing():
+            self._transport.write(b"".join(pieces))
 
     def pause_reading(self) -> None:
         """Take nothing more from the socket."""
@@ -320,6 +332,7 @@ class Connection(asyncio.Protocol):
     def _close(self) -> None:
         """End when everything was sent; what the client does not read in time is dropped."""
         self._connections.place(self, self._connections.leaving)
+        self._flush()
         self._transport.close()
 
     def _leave(self) -> None:
@@ -334,6 +347,7 @@ class Connection(asyncio.Protocol):
         self._body = None
         self._connections.place(self, self._connections.leaving)
         self.resume_reading()
+        self._flush()
         self._transport.write_eof()
 
     def _discard(self, size: int) -> None:

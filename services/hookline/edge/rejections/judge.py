@@ -37,9 +37,9 @@ def judge_of(sources: Mapping[str, Source], rules: Mapping[str, Rules], *, shard
         answer = judge_head(source, incoming.headers)
         if answer is not None:
             return answer.outcome
-        judged = judge(source, incoming, shards=shards, judge_schema=judge_schema)
+        judged = judge(source, incoming, shards=shards, traceparent=unsampled(), judge_schema=judge_schema)
         if isinstance(judged, Genuine):
-            return judged.event._replace(received_at=received_at, traceparent=unsampled())
+            return judged.event._replace(received_at=received_at)
         return HANDSHAKE if isinstance(judged, Shaken) else judged.answer.outcome
 
     return judge_again

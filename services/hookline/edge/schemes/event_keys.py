@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from hookline.config.event_keys import EventKeys
@@ -42,6 +43,8 @@ _LONGEST: Final = 1024
 
 
 def _short(key: str) -> str:
+    if len(key) <= _LONGEST and key.isascii():
+        return key
     text = key.encode()
     return key if len(text) <= _LONGEST else f"sha256:{sha256(text).hexdigest()}"
 
@@ -68,14 +71,15 @@ def _first(declared: Sequence[Sequence[Selector]]) -> Callable[[Context], Texts 
 def _all(places: Sequence[Selector]) -> Callable[[Context], Texts | None]:
     """How to read one alternative; None unless it is wholly there."""
     if all(place.kind == "json" for place in places):
-        pointers = [place.name for place in places]
+        # Twice the last one, so that it is a tuple also of one.
+        pick = itemgetter(*(place.name for place in places), places[-1].name)
 
         def read_json(context: Context) -> Texts | None:
-            found = context.json
             try:
-                return tuple([found[pointer] for pointer in pointers])
+                texts: Texts = pick(context.json)[:-1]
             except KeyError:
                 return None
+            return texts
 
         return read_json
     readers = [reader(place) for place in places]

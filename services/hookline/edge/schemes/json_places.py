@@ -4,6 +4,7 @@ import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -122,11 +123,15 @@ class JsonPlaces:
                 self._root.add(place.path)
         self._root.compile()
         self._whole = msgspec.json.Decoder(self._root.shape())
-        self._leaves = tuple(self._root.leaves())
+        leaves = tuple(self._root.leaves()) if self._root.children else ()
+        self._pointers = tuple(pointer for pointer, _ in leaves)
+        paths = [".".join(attributes) for _, attributes in leaves]
+        # The last one twice, so that it is a tuple also of one.
+        self._pick = attrgetter(*paths, paths[-1]) if paths else None
 
     def read(self, body: bytes) -> Mapping[str, str]:
         """The texts by their pointers: strings that can be keys, and whole numbers as they are written."""
-        if not self._root.children:
+        if self._pick is None:
             return _NOTHING
         # A byte order mark is part of what is signed, not of the JSON (RFC 8259, section 8.1).
         text = body.removeprefix(BOM_UTF8)
@@ -134,19 +139,21 @@ class JsonPlaces:
             document = self._whole.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self._read_stepwise(text)
+        try:
+            values = self._pick(document)
+        except AttributeError:  # an object on the way isn't there
+            return self._read_stepwise(text)
         found: dict[str, str] = {}
-        for pointer, attributes in self._leaves:
-            value = document
-            for attribute in attributes:
-                value = getattr(value, attribute)
-                if value is msgspec.UNSET:
-                    break
-            else:
+        for pointer, value in zip(self._pointers, values, strict=False):
+            if type(value) is str:
+                if is_key(value):
+                    found[pointer] = value
+            elif value is not msgspec.UNSET:
                 if value == 0 and b"-0" in text:
                     return self._read_stepwise(text)  # was it written as -0? Numbers stay as they are written
-                key = value if type(value) is str else _short(str(value))
-                if key and is_key(key):
-                    found[pointer] = key
+                number = _short(str(value))
+                if number:
+                    found[pointer] = number
         return found
 
     def _read_stepwise(self, text: bytes) -> Mapping[str, str]:

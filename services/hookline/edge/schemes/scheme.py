@@ -69,6 +69,7 @@ class Scheme:
         self._handshakes = [HandshakeCheck(one, secrets, verify_token) for one in declared.handshakes]
         self._shakes_on_post = any(one.method == "POST" for one in self._handshakes)
         self._media_types = frozenset(declared.content_types)
+        self._plain_types = frozenset(name.encode("ascii") for name in declared.content_types)
         self._refusal = _fixed(declared.refusal)
         self._success = _fixed(declared.success)
 
@@ -82,6 +83,8 @@ class Scheme:
 
     def takes(self, content_type: bytes) -> bool:
         """Whether the provider sends this Content-Type."""
+        if content_type in self._plain_types:
+            return True
         media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
         accepted = self._media_types
         return media_type in accepted or "*" in accepted or f"{media_type.partition('/')[0]}/*" in accepted

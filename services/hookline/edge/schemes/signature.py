@@ -27,6 +27,9 @@ class Places(Protocol):
         """The text at a JSON Pointer."""
 
 
+_VERIFIED: Final = Verified()
+
+
 class _Refused(Exception):
     """Ends a check; never leaves it."""
 
@@ -51,7 +54,8 @@ class SignatureCheck:
         self._decode = _as_is if declared.algorithm in ("token", "basic") else DECODERS[declared.encoding]
         self._id = _reader(declared.id) if declared.id else None
         self._clock = _Clock(declared.timestamp) if declared.timestamp else None
-        self._fill = compile_template(declared.template)
+        self._fill = None if declared.template == "{body}" else compile_template(declared.template)
+        """None: the body alone is signed."""
         self._signs_timestamp = "{timestamp}" in declared.template
         self._is_open = declared.algorithm == "none"
         self.is_public = declared.algorithm in _PUBLIC
@@ -95,7 +99,7 @@ class SignatureCheck:
         id_ = self._id(incoming, json) if self._id else b""
         if id_ is None:
             raise _Refused(Refusal.MISSING_ID)
-        message = self._fill(Parts(incoming, timestamp, id_))
+        message = self._fill(Parts(incoming, timestamp, id_)) if self._fill else incoming.body
         if message is None:
             raise _Refused(Refusal.BAD_SIGNATURE)
         right = -1
@@ -108,7 +112,7 @@ class SignatureCheck:
         if self._clock:
             # One that stands in the body alone is looked for only now: it is verified.
             self._clock.judge(timestamp or self._clock.read(parts, incoming, json), incoming.now)
-        return Verified(id_.decode("latin-1"), right)
+        return Verified(id_.decode("latin-1"), right) if id_ or right else _VERIFIED
 
     def _signatures(self, parts: Sequence[bytes]) -> list[bytes]:
         """The signatures among the parts, decoded. What isn't one is passed over: it must not hide one after it."""

@@ -31,8 +31,8 @@ _MOST_QUEUED_OF_A_TYPE = 64
 _MOST_QUEUED_BYTES = 4 * 1024 * 1024
 _SLICE = 0.001
 """Seconds of looking at bodies, unless a single one takes longer."""
-_REST = 24
-"""Times what a slice took: all in all, looking takes a twenty-fifth of the time."""
+_REST = 49
+"""Times what a slice took: all in all, looking takes a fiftieth of the time."""
 _SHORTEST_REST = 0.025
 EVERY = 5.0
 """Seconds between two writes."""
