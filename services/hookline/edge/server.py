@@ -32,9 +32,9 @@ async def serve(settings: Settings) -> None:
                 # Not by uvicorn's lifespan: that would turn an error with advice into a traceback and an exit code.
                 await stack.enter_async_context(app.running())
             await _serve(app, settings, stopping)
+        _log.info("edge stopped")
     finally:
         stopping.cancel()
-        _log.info("edge stopped")
 
 
 @contextmanager
@@ -55,6 +55,7 @@ def _given_up_when(stopping: asyncio.Task[None]) -> Iterator[None]:
         yield
     except asyncio.CancelledError:
         if stopping.done() and starting.uncancel() == 0:
+            _log.info("edge stopped")
             raise SystemExit(0) from None
         raise
     finally:

@@ -99,6 +99,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; it may still wait for its answer."""
         if self._exchange is None or self._body is not None or self.queue is self._connections.leaving:
+            self._flush()  # the transport closes when this returns
             return False
         self._exchange.keep_alive = False
         return True
