@@ -143,9 +143,9 @@ async def test_a_body_that_nobody_reads_is_not_read_for_ever(
     before = edge.resident
     async with Wire(edge.address) as wire:
         await wire.write(request_)
-        reading = asyncio.create_task(wire.read())
+        # Read first: a client that only writes may lose the answer to the reset that follows.
+        assert (await wire.read()).status == status
         assert await pour(wire, repeat(b"x" * 65_536, 1600)) < 100 * MEBIBYTE
-        assert (await reading).status == status
     assert edge.resident - before <= 16 * MEBIBYTE
     await serves(edge, "A")
     assert await rows(foreign) == (1, 1)

@@ -136,9 +136,9 @@ def test_any_other_text_of_any_signed_part_is_refused(
 
 
 def _means_the_same(signer: Signer, part: str, sample: Sample, text: bytes) -> bool:
-    """Whether the list still holds the genuine signature, beside a part that is none."""
+    """Whether the list still holds what is genuine, beside a part that is nothing."""
     return (
-        part == "signature"
+        part in ("signature", "timestamp")
         and bool(signer.separator)
         and sample.text(part) in text.split(signer.separator.encode())
     )
