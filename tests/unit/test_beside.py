@@ -60,13 +60,19 @@ async def test_what_the_block_raises_is_what_comes_out() -> None:
 async def test_who_is_cancelled_from_outside_stays_cancelled() -> None:
     ended: list[str] = []
 
+    begun = asyncio.Event()
+
+    async def job() -> None:
+        begun.set()
+        await for_ever(ended, "one")
+
     async def block() -> None:
-        async with beside(for_ever(ended, "one")):
+        async with beside(job()):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(block())
-    await asyncio.sleep(0)
+    await begun.wait()
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
-    assert ended in ([], ["one"])  # it may not have begun
+    assert ended == ["one"]

@@ -1,7 +1,7 @@
 """What the schema watch costs: microseconds per body of the edge's one core.
 
 Three things are on the path of a webhook or beside it: `observe` queues (every webhook pays it), learning looks at what
-is queued (a twenty-fifth of the time at most, the rest is skipped and counted), and a schema judges (inline where the
+is queued (a fiftieth of the time at most, the rest is skipped and counted), and a schema judges (inline where the
 mode is "reject").
 """
 
