@@ -63,7 +63,8 @@ class Background:
         ended, _ = await asyncio.wait({asked, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
         for task in ended - {asked}:
-            _log.critical("a task ended that never should", task=task.get_name(), exc_info=task.exception())
+            error = task.exception() or BackgroundFailed("it returned")
+            report(_log, "a task failed that never should", error)
         if asked not in ended:
             raise BackgroundFailed("this process can't go on; the log says why. Start it again")
 

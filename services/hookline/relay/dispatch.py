@@ -27,6 +27,7 @@ from hookline.relay.token import Token, TokenCodec
 from hookline.relay.trace import DeliveryTraces
 from hookline.store.session import Session
 from hookline.store.settlements import AttemptOutcome, Written
+from hookline.telemetry.failure import report
 
 if TYPE_CHECKING:
     from hookline.v1 import delivery_pb2 as pb
@@ -348,10 +349,7 @@ class Dispatcher:
         if task.cancelled():
             return
         self.failed = True
-        _log.critical(
-            "subscription stopped unexpectedly",
-            subscription=self.subscription.name,
-            exc_info=task.exception(),
-        )
+        error = task.exception() or RuntimeError("it returned")
+        report(_log, "subscription stopped unexpectedly", error, subscription=self.subscription.name)
         for holder in self.leases.holders:
             holder.abort("internal error: this relay stopped serving the subscription")
