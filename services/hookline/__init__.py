@@ -23,9 +23,9 @@ Follow one webhook, hop by hop:
     client.consumer     the other end of the stream
 
 Beside the path: `edge.rejections` (what was refused), `edge.secrets` (live secrets), `edge.watch` (shapes of bodies),
-`sealing` (what is stored encrypted), `admin` (gRPC for operators), `relay.replayer` (events of the past once more),
-`config` (hookline.toml), `embedded` (the PostgreSQL that comes along), `telemetry` (traces and logs), `cli` (the
-`hookline` command), `simulator` (a provider to try it with).
+`sealing` (what is stored encrypted), `relay.access` (who may call), `admin` (gRPC for operators), `relay.replayer`
+(events of the past once more), `config` (hookline.toml), `embedded` (the PostgreSQL that comes along), `telemetry`
+(traces and logs), `cli` (the `hookline` command), `simulator` (a provider to try it with).
 """
 
 __version__ = "0.1.0"

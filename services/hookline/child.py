@@ -35,6 +35,8 @@ class Child:
     """What is set for it beyond our own environment."""
     stop_patience: float
     """Seconds that it may take to finish what is under way."""
+    files: tuple[int, ...] = ()
+    """Open files of ours that it inherits, under the same numbers."""
     _process: asyncio.subprocess.Process | None = field(default=None, init=False)
 
     async def start(self) -> None:
@@ -47,6 +49,7 @@ class Child:
             *self.arguments,
             env={**os.environ, **self.environment, SUPERVISED: "1"},
             stdin=asyncio.subprocess.PIPE,
+            pass_fds=self.files,
             start_new_session=True,  # Ctrl-C is for us: children are stopped in order
         )
 

@@ -21,6 +21,10 @@ class MigrationError(HooklineError):
     """The database's schema and this version of Hookline don't fit together."""
 
 
+class RolesError(HooklineError):
+    """Roles can't be created, or not be given what they need and nothing more."""
+
+
 class DatabaseUnavailable(HooklineError):
     """Postgres can't be reached, or it can't be known whether a statement was committed. Try again."""
 

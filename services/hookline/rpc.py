@@ -57,6 +57,16 @@ def aborted(reason: str, message: str) -> RpcError:
     return RpcError(grpc.StatusCode.ABORTED, reason, message)
 
 
+def unauthenticated(reason: str, message: str) -> RpcError:
+    """It isn't known who calls."""
+    return RpcError(grpc.StatusCode.UNAUTHENTICATED, reason, message)
+
+
+def permission_denied(reason: str, message: str) -> RpcError:
+    """It is known who calls, and they may not."""
+    return RpcError(grpc.StatusCode.PERMISSION_DENIED, reason, message)
+
+
 def unavailable(reason: str, message: str) -> RpcError:
     """Not now, or not here: try again."""
     return RpcError(grpc.StatusCode.UNAVAILABLE, reason, message)

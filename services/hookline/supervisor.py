@@ -5,13 +5,16 @@ other's. The supervisor starts them in order, restarts what dies, and stops them
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import structlog
 
+from hookline import status
 from hookline.child import Child
 from hookline.config import Settings
 from hookline.edge import secrets
@@ -31,9 +34,20 @@ _PAUSE = 1.0
 """Seconds before a PostgreSQL that died is started again."""
 
 
-async def run(
-    settings: Settings, *, config_file: Path | None, data: Path, on_ready: Callable[[], Awaitable[None]]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class StatusAddresses:
+    """Where edge and relay answer `/metrics`, `/healthz` and `/readyz`."""
+
+    edge: str
+    relay: str
+    in_use: tuple[str, ...]
+    """Default addresses that somebody else has, so that another port was chosen."""
+
+
+OnReady = Callable[[StatusAddresses], Awaitable[None]]
+
+
+async def run(settings: Settings, *, config_file: Path | None, data: Path, on_ready: OnReady) -> None:
     """Run everything until told to stop.
 
     Args:
@@ -67,14 +81,61 @@ async def run(
             "HOOKLINE_TELEMETRY__LOG_FORMAT": settings.telemetry.log_format,
         }
         arguments = ("--config", str(config_file)) if config_file else ()
-        for name, patience in (("relay", _RELAY_STOP_PATIENCE), ("edge", _EDGE_STOP_PATIENCE)):
-            child = Child(name, arguments, environment, patience)
+        statuses = {
+            "relay": _Status.choose(settings.relay.status, status.RELAY_DEFAULT),
+            "edge": _Status.choose(settings.edge.status, status.EDGE_DEFAULT),
+        }
+        patiences = {
+            "relay": _RELAY_STOP_PATIENCE,
+            "edge": _EDGE_STOP_PATIENCE + settings.edge.drain_delay.total_seconds(),
+        }
+        for name, chosen in statuses.items():
+            if chosen.listener is not None:
+                parts.callback(chosen.listener.close)
+            child = Child(
+                name, arguments, {**environment, **chosen.environment}, patiences[name], chosen.files
+            )
             await child.start()
             parts.push_async_callback(child.stop)
             jobs.append(child.keep)
-        await on_ready()
+        await on_ready(
+            StatusAddresses(
+                statuses["edge"].address,
+                statuses["relay"].address,
+                tuple(chosen.default for chosen in statuses.values() if not chosen.is_as_wanted),
+            )
+        )
         await _until(stop, jobs)
         _log.info("stopping")
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    """Where a child answers about itself."""
+
+    address: str
+    default: str
+    is_as_wanted: bool = True
+    listener: socket.socket | None = None
+    """Ours, if nothing is configured: the child inherits it."""
+
+    @classmethod
+    def choose(cls, configured: str | None, default: str) -> "_Status":
+        """The configured address, or the default, or a free port where that is in use."""
+        if configured is not None:
+            return cls(configured, default)
+        listener, is_as_wanted = status.listen_by_default(default)
+        return cls(status.address_of(listener), default, is_as_wanted, listener)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells the child."""
+        return {status.INHERITED: str(self.listener.fileno())} if self.listener is not None else {}
+
+    @property
+    def files(self) -> tuple[int, ...]:
+        """What the child inherits."""
+        return (self.listener.fileno(),) if self.listener is not None else ()
 
 
 async def _keep_postgres(postgres: EmbeddedPostgres) -> None:

@@ -107,6 +107,12 @@ FIGURES = (
         "verify_us.begini", "verify_us begini", 50, better="less", digits=1, beside="of CPU, body of 1 kB"
     ),
     _single("watch_us", "schema observe", 5, better="less", digits=1, beside="of CPU, for each webhook"),
+    _ratio("trace_ratio.1_percent", "hookline traced 1%", "hookline untraced", 0.95, beside="off"),
+    # Only reported: who needs more throughput samples less.
+    _ratio("trace_ratio.100_percent", "hookline traced 100%", "hookline untraced", 0, beside="off"),
+    _single(
+        "unsampled_us", "trace hooks unsampled", 10, better="less", digits=1, beside="of CPU, for each event"
+    ),
     *_memory("edge"),
     *_memory("relay"),
     _ratio("ledger_growth", "hookline grown ledger", "hookline empty ledger", 0.85, beside="empty"),

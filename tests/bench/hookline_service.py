@@ -25,10 +25,10 @@ async def migrate(rig: Rig, database: str) -> None:
 
 
 @asynccontextmanager
-async def edge(rig: Rig, database: str) -> AsyncIterator[Edge]:
-    """The HTTP side, after the migrations."""
+async def edge(rig: Rig, database: str, *, telemetry: str = "") -> AsyncIterator[Edge]:
+    """The HTTP side, after the migrations. `telemetry` is that table of its configuration."""
     port = free_port()
-    config = _config(rig, "edge", _SOURCE)
+    config = _config(rig, "edge", _SOURCE, telemetry)
     env = _env(rig, database)
     await migrate(rig, database)
     arguments = ("edge", "--config", config, "--http", f"127.0.0.1:{port}")
@@ -45,6 +45,7 @@ async def relay(
     ordering: Literal["none", "key"] = "none",
     start: str = "earliest",
     name: str = "relay",
+    telemetry: str = "",
 ) -> AsyncIterator[tuple[Process, int]]:
     """The gRPC side; with the port that it listens on.
 
@@ -55,6 +56,7 @@ async def relay(
         ordering: Theirs.
         start: "earliest", or a time.
         name: Tells it apart from others at the same time.
+        telemetry: That table of its configuration.
     """
     port = free_port()
     tables = [
@@ -62,7 +64,7 @@ async def relay(
         f'ordering = "{ordering}"\nstart = "{start}"\n'
         for subscription in subscriptions
     ]
-    config = _config(rig, name, _SOURCE, *tables)
+    config = _config(rig, name, _SOURCE, *tables, telemetry)
     arguments = ("relay", "--config", config, "--grpc", f"127.0.0.1:{port}")
     env = _env(rig, database)
     async with run_python(f"hookline-{name}", "hookline", *arguments, logs=rig.logs, env=env) as running:
@@ -81,11 +83,11 @@ async def consumer(
 
 
 @asynccontextmanager
-async def path(rig: Rig, database: str) -> AsyncIterator[WholePath]:
-    """Edge, relay and one consumer."""
+async def path(rig: Rig, database: str, *, telemetry: str = "") -> AsyncIterator[WholePath]:
+    """Edge, relay and one consumer. `telemetry` is that table of their configuration."""
     async with (
-        edge(rig, database) as front,
-        relay(rig, database, SUBSCRIPTION) as (back, port),
+        edge(rig, database, telemetry=telemetry) as front,
+        relay(rig, database, SUBSCRIPTION, telemetry=telemetry) as (back, port),
         consumer(rig, port, SUBSCRIPTION) as taker,
     ):
         yield WholePath(

@@ -17,6 +17,7 @@ from bench.measures import (
     redelivery,
     schema_watch,
     snapshot,
+    tracing,
     verify,
 )
 from bench.naive import service as naive_service
@@ -39,6 +40,7 @@ class Measure(StrEnum):
     REDELIVERY = "redelivery"
     VERIFY = "verify"
     SCHEMA_WATCH = "schema-watch"
+    TRACING = "tracing"
 
 
 _OVER_ONE_LOG = frozenset({Measure.BACKLOG, Measure.LEDGER, Measure.ORDERED})
@@ -108,8 +110,20 @@ class Runner:
             self._keep("hookline held snapshot", turn, held)
         if Measure.REDELIVERY in self._only:
             await self._fresh("hookline redelivery", turn, lambda database: redelivery.measure(rig, database))
-
+        await self._traced(turn)
         await self._in_this_process(turn)
+
+    async def _traced(self, turn: int) -> None:
+        """Three installations, which trace nothing, a little and everything."""
+        if Measure.TRACING not in self._only:
+            return
+        async with AsyncExitStack() as stack:
+            databases = [
+                await stack.enter_async_context(self._rig.server.fresh_database("bench"))
+                for _ in tracing.RATIOS
+            ]
+            for name, reading in (await tracing.measure(self._rig, databases)).items():
+                self._keep(f"hookline {name}", turn, reading)
 
     async def _in_this_process(self, turn: int) -> None:
         """What needs no service: processor time of single functions."""
@@ -119,6 +133,9 @@ class Runner:
                 self._keep(f"verify_us {signer}", turn, reading)
         if Measure.SCHEMA_WATCH in self._only:
             for name, reading in await asyncio.to_thread(lambda: [*schema_watch.measure()]):
+                self._keep(name, turn, reading)
+        if Measure.TRACING in self._only:
+            for name, reading in await asyncio.to_thread(lambda: [*tracing.measure_hooks()]):
                 self._keep(name, turn, reading)
 
     async def _fresh(self, name: str, turn: int, measure: Callable[[str], Awaitable[Reading]]) -> None:

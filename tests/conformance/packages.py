@@ -1,5 +1,6 @@
 """What the JavaScript consumer needs, installed by its lock into build/, which git ignores."""
 
+import fcntl
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +18,13 @@ def install() -> Path:
     """The directory that has them; installs them if they aren't what the lock says."""
     directory = _HERE.parent.parent / "build" / "conformance"
     directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "installing").open("w") as installing:
+        fcntl.flock(installing, fcntl.LOCK_EX)  # one worker at a time
+        _install(directory)
+    return directory
+
+
+def _install(directory: Path) -> None:
     installed = directory / "installed.json"
     lock = (_HERE / "package-lock.json").read_text(encoding="utf-8")
     if not installed.exists() or installed.read_text(encoding="utf-8") != lock:
@@ -33,7 +41,6 @@ def install() -> Path:
         )
         assert run.returncode == 0, f"npm can't install what tests/conformance needs:\n{run.stderr}"
         installed.write_text(lock, encoding="utf-8")
-    return directory
 
 
 def _program(name: str) -> str:

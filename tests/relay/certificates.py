@@ -24,8 +24,8 @@ class Authority:
             *("-subj", f"/CN={name}", "-days", "1", "-keyout", str(self._key), "-out", str(self.certificate)),
         )
 
-    def sign(self, name: str, host: str = "") -> Certificate:
-        """A certificate for a server called `host`, or for a client."""
+    def sign(self, name: str, host: str = "", *, days: int = 1) -> Certificate:
+        """A certificate for a server called `host`, or for a client; with days below 0, one that is over."""
         stem = self._directory / f"{self._name}-{name}"
         key, request, signed = (stem.with_suffix(suffix) for suffix in (".key", ".csr", ".pem"))
         extensions = stem.with_suffix(".ext")
@@ -36,7 +36,7 @@ class Authority:
         )
         _openssl(
             *("x509", "-req", "-in", str(request), "-CA", str(self.certificate), "-CAkey", str(self._key)),
-            *("-CAcreateserial", "-days", "1", "-extfile", str(extensions), "-out", str(signed)),
+            *("-CAcreateserial", "-days", str(days), "-extfile", str(extensions), "-out", str(signed)),
         )
         return Certificate(signed, key)
 

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Iterator
 from datetime import timedelta
 from typing import Any
 
+from hookline.config import Telemetry
 from hookline.core.subscription import Subscription
 from hookline.core.turns import Key, Place
 from hookline.core.window import Limit
@@ -19,24 +20,24 @@ from hookline.relay.find import Gone
 from hookline.relay.holder import Holder
 from hookline.relay.inventory import Inventory
 from hookline.relay.leases import Leases
+from hookline.relay.observation import Observation
 from hookline.relay.ownership import OwnedShard
 from hookline.relay.ready import ReadyQueue
 from hookline.relay.settle import Changes, Settler
+from hookline.relay.trace import DeliveryTraces
 from hookline.store.settlements import Written
+from hookline.telemetry.tracing import Tracing
 from unit.simulated_rows import SHARD, Database, Owner
 
 
 class Quiet:
-    """In the place of Arrivals and of the traces, who only want to be told."""
+    """In the place of Arrivals, who only want to be told."""
 
     is_wanted = False
-    is_recording = False
 
     def handed_out(self) -> None: ...
 
     def look_for_due(self, after: timedelta = timedelta(0)) -> None: ...
-
-    def released(self, delivery: Delivery, reason: str) -> None: ...
 
 
 class Consumer(Holder):
@@ -66,8 +67,10 @@ class Relay:
         self.settler = Settler(None, Owner(database), self.on_committed)  # type: ignore[arg-type]
         self.inventory = Inventory(subscription, self.ready, self.settler)
         quiet: Any = Quiet()
-        self.leases = Leases(self.inventory, self.ready, quiet, quiet)
-        self.failures = Failures(self.inventory, self.leases, quiet, self.settler)
+        tracing = Tracing(Telemetry(), service="hookline-relay")
+        observation = Observation(DeliveryTraces(tracing, subscription.name))
+        self.leases = Leases(self.inventory, self.ready, quiet, observation)
+        self.failures = Failures(self.inventory, self.leases, quiet, self.settler, observation)
         self.pending: list[Seq] | None = None
         self.turnless: list[Key] = []
         self.reading: Iterator[None] = iter(())

@@ -365,4 +365,4 @@ def test_the_commented_file_has_every_setting_with_its_default() -> None:
     assert set(tables["sources"]["begini"]["watch"]) == set(Watch.model_fields)
     for name in ("database", "edge", "rejections", "relay", "secrets", "telemetry"):
         assert set(tables[name]) == set(type(getattr(as_it_is, name)).model_fields)
-    assert set(tables) == set(Settings.model_fields) - {"database_url"}
+    assert set(tables) == set(Settings.model_fields) - {"database_url", "trace_url"}

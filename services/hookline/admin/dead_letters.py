@@ -1,8 +1,7 @@
 """`hookline.v1.DeadLetterService`: what failed for good, and what becomes of it."""
 # ruff: noqa: N802  (methods are named as in the contract)
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -16,9 +15,9 @@ from hookline.admin.dead_letter_messages import (
     write_attempt,
     write_dead_letter,
 )
+from hookline.admin.globs import globs_that_fit
 from hookline.admin.page import page_size, page_token, read_page_token
 from hookline.admin.subscriptions import unknown_subscription
-from hookline.errors import StatementRefused
 from hookline.model import SubscriptionName
 from hookline.rpc import answer, invalid, not_found
 from hookline.store import dead_letters, subscription_changes
@@ -31,7 +30,6 @@ from hookline.v1.dead_letter_pb2_grpc import DeadLetterServiceServicer
 
 _WITHIN: Final = timedelta(seconds=60)
 """For each chunk, and for a search through all of a subscription's dead letters."""
-_INVALID_REGULAR_EXPRESSION: Final = "2201B"
 
 
 class DeadLetterService(DeadLetterServiceServicer):
@@ -86,7 +84,7 @@ class DeadLetterService(DeadLetterServiceServicer):
         if request.page_token:
             after = read_page_token(request.page_token, LetterPlace, of=question)
         subscription = await self._subscription(request.subscription)
-        with _globs_that_fit():
+        with globs_that_fit():
             found = await dead_letters.find_newest(
                 # One more than the page holds tells whether there is a next one.
                 self._session,
@@ -128,7 +126,7 @@ class DeadLetterService(DeadLetterServiceServicer):
     async def _redrive(self, request: pb.RedriveDeadLettersRequest) -> pb.RedriveDeadLettersResponse:
         which = _read_which(request)
         subscription = await self._subscription(request.subscription)
-        with _globs_that_fit():
+        with globs_that_fit():
             if request.validate_only:
                 redriven = await dead_letters.count(self._session, subscription, which, within=_WITHIN)
             else:
@@ -141,7 +139,7 @@ class DeadLetterService(DeadLetterServiceServicer):
         if not reason:
             raise fields.wrong("reason", "is empty; say why, it is kept with the delivery's attempts")
         subscription = await self._subscription(request.subscription)
-        with _globs_that_fit():
+        with globs_that_fit():
             if request.validate_only:
                 deleted = await dead_letters.count(self._session, subscription, which, within=_WITHIN)
             else:
@@ -175,17 +173,3 @@ def _read_which(
             raise invalid(
                 "WHICH_EXPECTED", "set `dead_letters` or `filter`; an empty filter picks all dead letters"
             )
-
-
-@contextmanager
-def _globs_that_fit() -> Iterator[None]:
-    """Say it when Postgres can't read a filter's glob."""
-    try:
-        yield
-    except StatementRefused as error:
-        if error.sqlstate != _INVALID_REGULAR_EXPRESSION:
-            raise
-        raise fields.wrong(
-            "filter",
-            'a glob can\'t be read; check what stands in its brackets: "[a-z]" is a range, "[z-a]" none',
-        ) from None

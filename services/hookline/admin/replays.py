@@ -1,7 +1,7 @@
 """`hookline.v1.ReplayService`: start replays, watch them, and stop them. Relays carry them out."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from hookline.admin.replay_messages import read_event_ids, read_filter, read_id,
 from hookline.core.subscription import Subscription
 from hookline.model import Seq, SubscriptionName
 from hookline.rpc import RpcError, answer, failed_precondition, invalid, not_found
-from hookline.store import replays, subscriptions
+from hookline.store import replays, retention, subscriptions
 from hookline.store.replayed_events import Choice
 from hookline.store.replays import Located, Replay, Selection
 from hookline.store.session import Session
@@ -88,12 +88,14 @@ class ReplayService(ReplayServiceServicer):
         asked = request.replay
         max_rate = read_rate(asked.max_rate)
         subscription = await self._subscription(asked.subscription)
+        remark = ""
         if asked.WhichOneof("which") == "events":
             selection = await self._select_events(asked.events)
             position, until_seq = Seq(selection.seqs[0] - 1), selection.seqs[-1]
         elif asked.WhichOneof("which") == "filter":
             selection = read_filter(asked.filter)
             position, until_seq = await replays.bounds(self._session, within=_WITHIN)
+            remark = await self._remark(selection)
         else:
             raise invalid(
                 "WHICH_EXPECTED",
@@ -109,8 +111,10 @@ class ReplayService(ReplayServiceServicer):
                 patience=self._count_patience,
             )
             message.created = counted.events
-            if not counted.is_exact:
-                message.reason = "at most so many: counting them all would have taken too long"
+            inexact = (
+                "" if counted.is_exact else "at most so many: counting them all would have taken too long"
+            )
+            message.reason = "; ".join(filter(None, (inexact, remark)))
             return pb.CreateReplayResponse(replay=message)
         replay_id = await replays.create(
             self._session,
@@ -119,9 +123,13 @@ class ReplayService(ReplayServiceServicer):
             position=position,
             until_seq=until_seq,
             max_rate=max_rate,
+            reason=remark,
             within=_WITHIN,
         )
         if replay_id is None:
+            if selection.event_ids is not None:
+                # Unless they were dropped since, which is said there.
+                await self._select_events(asked.events)
             raise _no_subscription(asked.subscription)
         return pb.CreateReplayResponse(replay=replay_message(await self._find(replay_id)))
 
@@ -190,6 +198,16 @@ class ReplayService(ReplayServiceServicer):
                 f"time of retention is over: {_some(dropped)}; they can't be replayed, leave them out",
             )
         return _selection(located)
+
+    async def _remark(self, selection: Selection) -> str:
+        """What has to be said of a choice that reaches further back than the log."""
+        since = await retention.complete_since(self._session, within=_WITHIN)
+        if since is None or (selection.start_time is not None and selection.start_time >= since):
+            return ""
+        return (
+            f"the log is complete since {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} only:"
+            " of what was received before, the time of retention is over"
+        )
 
 
 def _selection(located: list[Located]) -> Selection:

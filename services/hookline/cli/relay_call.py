@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hookline.cli.serve import ConfigOption
-from hookline.errors import HooklineError
+from hookline.errors import ConfigError, HooklineError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,8 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 __all__ = ["ConfigOption", "JsonOption", "RelayOption", "YesOption"]
 READ_DEADLINE = 65.0
 """Seconds; a relay gives its database a minute for a long search."""
+_HANDSHAKE = "handshake"
+"""In what gRPC says of a connection that TLS has ended."""
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  (addresses to listen on, which nobody can call)
 
 
@@ -47,14 +49,16 @@ def connected(relay: str | None, config: "Path | None") -> "Iterator[grpc.Channe
     Raises:
         RelayUnreachable: No relay answers there, or it can't reach its database.
         CallRefused: The relay has refused the call.
+        ConfigError: HOOKLINE_RELAY_TOKEN holds no token, or a file of HOOKLINE_RELAY_CA and the like can't be used.
     """
     import grpc
 
-    target = relay or _configured(config)
-    # An event's body is larger than gRPC's usual limit where the edge allows it.
-    channel = grpc.insecure_channel(target, options=[("grpc.max_receive_message_length", -1)])
+    from hookline.cli.relay_token import with_token
+
+    target, speaks_tls = (relay, False) if relay else _configured(config)
+    channel = _channel(target, speaks_tls=speaks_tls)
     try:
-        yield channel
+        yield with_token(channel)
     except grpc.RpcError as error:
         raise _explain(error, target) from None
     finally:
@@ -93,13 +97,34 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _configured(config: "Path | None") -> str:
-    """Where the configured relay listens, as somebody on this machine calls it."""
+def _channel(target: str, *, speaks_tls: bool) -> "grpc.Channel":
+    import grpc
+
+    from hookline.cli.relay_tls import relay_tls
+    from hookline.client.tls import UnusableFile
+
+    # An event's body is larger than gRPC's usual limit where the edge allows it.
+    options: list[tuple[str, int | str]] = [("grpc.max_receive_message_length", -1)]
+    tls = relay_tls(is_expected=speaks_tls)
+    if tls is None:
+        return grpc.insecure_channel(target, options=options)
+    if tls.server_name:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    try:
+        return grpc.secure_channel(target, tls.credentials(), options=options)
+    except UnusableFile as error:
+        raise ConfigError(f"{error}; let HOOKLINE_RELAY_CA and its companions name PEM files") from None
+
+
+def _configured(config: "Path | None") -> tuple[str, bool]:
+    """Where the configured relay listens, as somebody on this machine calls it, and whether it speaks TLS."""
     from hookline.address import Address, parse
     from hookline.config import load
 
-    address = parse(load(config).relay.grpc)
-    return str(Address("localhost", address.port) if address.host in _EVERYWHERE else address)
+    settings = load(config).relay
+    address = parse(settings.grpc)
+    called = str(Address("localhost", address.port) if address.host in _EVERYWHERE else address)
+    return called, settings.tls is not None
 
 
 def _explain(error: "grpc.RpcError", target: str) -> HooklineError:
@@ -112,6 +137,12 @@ def _explain(error: "grpc.RpcError", target: str) -> HooklineError:
         is_temporary = error.code() is grpc.StatusCode.UNAVAILABLE
         return RelayUnreachable(said) if is_temporary else CallRefused(said)
     match error.code():
+        case grpc.StatusCode.UNAVAILABLE if _HANDSHAKE in said:
+            return RelayUnreachable(
+                f"{target} and this command don't agree on TLS: {said}; HOOKLINE_RELAY_CA names the authorities to "
+                "trust, HOOKLINE_RELAY_CERTIFICATE and HOOKLINE_RELAY_KEY what to show, HOOKLINE_RELAY_SERVER_NAME the "
+                "name in the relay's certificate"
+            )
         case grpc.StatusCode.UNAVAILABLE:
             return RelayUnreachable(
                 f"no relay answers at {target}; start one with `hookline relay`, or name another with --relay"

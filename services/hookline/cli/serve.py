@@ -5,6 +5,7 @@ Each imports its part when it runs: an edge that never loads gRPC starts faster 
 # ruff: noqa: PLC0415
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ import typer
 
 from hookline.config import Settings, load
 from hookline.errors import ConfigError
+from hookline.process import SUPERVISED
 from hookline.telemetry.logs import configure
 
 ConfigOption = Annotated[
@@ -42,13 +44,16 @@ def run(
     settings = _load(config, http=http, grpc=grpc)
     if sys.stderr.isatty():
         settings = _with(settings, "telemetry", log_format="console")
-    configure(settings.telemetry)
+    configure(settings.telemetry, serves=True, shares_stderr=True)
 
-    async def on_ready() -> None:
+    async def on_ready(statuses: supervisor.StatusAddresses) -> None:
+        for taken in statuses.in_use:
+            typer.echo(f"{taken} is in use, so another port was chosen for the status", err=True)
         typer.echo(
             f"webhooks   http://{settings.edge.http}/v1/webhooks/{{{','.join(settings.sources)}}}", err=True
         )
         typer.echo(f"consumers  {settings.relay.grpc}  ({', '.join(settings.subscriptions)})", err=True)
+        typer.echo(f"status     http://{statuses.edge} (edge), http://{statuses.relay} (relay)", err=True)
 
     asyncio.run(supervisor.run(settings, config_file=config, data=data, on_ready=on_ready))
 
@@ -60,7 +65,7 @@ def edge(*, config: ConfigOption = None, http: HttpOption = None) -> None:
     from hookline.edge.server import serve
 
     settings = _load(config, http=http)
-    configure(settings.telemetry)
+    configure(settings.telemetry, serves=True, shares_stderr=SUPERVISED in os.environ)
     uvloop.run(serve(settings))
 
 
@@ -72,7 +77,7 @@ def relay(*, config: ConfigOption = None, grpc: GrpcOption = None) -> None:
     from hookline.relay.server import serve
 
     settings = _load(config, grpc=grpc)
-    configure(settings.telemetry)
+    configure(settings.telemetry, serves=True, shares_stderr=SUPERVISED in os.environ)
     uvloop.run(serve(settings, AdminServices))
 
 

@@ -37,11 +37,14 @@ def tail(
 
 
 async def _tail(subscription: str, target: str, *, with_body: bool, count: int | None) -> None:
+    from hookline.cli.relay_tls import relay_tls
+    from hookline.cli.relay_token import relay_token
     from hookline.client import Consumer
 
     stop = Stop()
     stopping = asyncio.create_task(stop.wait())
-    async with Consumer(target, subscription, name="tail") as consumer:
+    tls, token = relay_tls(), relay_token()
+    async with Consumer(target, subscription, name="tail", tls=tls, token=token) as consumer:
         printing = asyncio.create_task(_print(consumer, with_body=with_body, count=count))
         await asyncio.wait({printing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()

@@ -13,7 +13,8 @@ Depends on the generated contracts only, so a service that consumes needs nothin
     outcome, workers    handlers, many at a time and one of each key
     lanes, leases       what waits its turn, and what is held
     push, push_batch    the other direction: a consumer that the relay calls
-    connection, stream  the way to a relay, across reconnects
+    connection, stream  the way to a relay, across reconnects; credential: what is shown there
+    channel, tls        what they go through
     settlement(_queue)  verdicts on their way, until they are confirmed
 """
 
@@ -22,6 +23,7 @@ from hookline.client.delivery import Delivery
 from hookline.client.errors import ConsumerError, NoTransaction, SettlementFailed, SubscriptionRefused
 from hookline.client.inbox import create_inbox, once
 from hookline.client.push import PushServer, serve_push
+from hookline.client.tls import Tls, UnusableFile
 from hookline.client.verdict import Reject, Retry
 
 __all__ = [
@@ -34,6 +36,8 @@ __all__ = [
     "Retry",
     "SettlementFailed",
     "SubscriptionRefused",
+    "Tls",
+    "UnusableFile",
     "create_inbox",
     "once",
     "serve_push",

@@ -5,20 +5,18 @@ import contextlib
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import grpc
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
+from hookline.client.channel import Channel
+from hookline.client.credential import Credential
 from hookline.client.errors import SubscriptionRefused
 from hookline.client.leases import Leases
 from hookline.client.settlement_queue import SettlementQueue
 from hookline.client.stream import ConsumerStream
+from hookline.client.tls import Tls
 from hookline.v1 import delivery_pb2 as pb
-from hookline.v1.delivery_pb2_grpc import DeliveryServiceStub
-
-if TYPE_CHECKING:
-    from hookline.v1.delivery_pb2_grpc import DeliveryServiceAsyncStub
 
 _log = logging.getLogger("hookline.client")
 
@@ -43,12 +41,6 @@ _LONGEST_PAUSE = 5.0
 """Seconds between two attempts to connect."""
 _OF_THE_GRACE = 0.9
 """The part of a draining relay's grace that is left to work in; the rest is for the last settlements' way."""
-_CHANNEL_OPTIONS = (
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.max_reconnect_backoff_ms", 5_000),  # the default waits two minutes for a relay that is long back
-    ("grpc.max_receive_message_length", -1),  # the window bounds it, and a single event may be large
-)
 
 
 class Connection:
@@ -56,26 +48,30 @@ class Connection:
 
     Args:
         target: The relay's address.
-        credentials: For TLS; None connects in the clear.
+        security: Credentials of gRPC, or files, for TLS; None connects in the clear.
         start: The first request of every stream.
         settlements: What is to be sent.
         leases: Where deliveries go.
+        credential: What to show to the relay.
     """
 
     def __init__(
         self,
         target: str,
-        credentials: grpc.ChannelCredentials | None,
+        security: grpc.ChannelCredentials | Tls | None,
         start: pb.Start,
         settlements: SettlementQueue,
         leases: Leases,
+        *,
+        credential: Credential,
     ) -> None:
         self._target = target
-        self._credentials = credentials
+        self._security = security
+        self._credential = credential
         self._start = start
         self._settlements = settlements
         self._leases = leases
-        self._channel: grpc.aio.Channel | None = None
+        self._channel: Channel | None = None
         self._task: asyncio.Task[None] | None = None
         self._opening: ConsumerStream | None = None
         """A stream whose `start` is on its way: the relay may have leased something to it already."""
@@ -101,11 +97,8 @@ class Connection:
 
     def open(self, on_end: Callable[[], None]) -> None:
         """Begin to connect; `on_end` is called when nothing will come any more."""
-        if self._credentials is None:
-            self._channel = grpc.aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS)
-        else:
-            self._channel = grpc.aio.secure_channel(self._target, self._credentials, options=_CHANNEL_OPTIONS)
-        self._task = asyncio.create_task(self._run(DeliveryServiceStub(self._channel)))
+        self._channel = Channel(self._target, self._security)
+        self._task = asyncio.create_task(self._run(self._channel))
         self._task.add_done_callback(lambda _: on_end())
 
     def stop(self) -> None:
@@ -154,18 +147,18 @@ class Connection:
         if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
 
-    async def _run(self, stub: "DeliveryServiceAsyncStub") -> None:
+    async def _run(self, channel: Channel) -> None:
         """Connect, serve, and connect again, until closed or refused."""
         pause = 0.0
         try:
             while not self._closing:
-                stream, started = await self._connect(stub)
+                stream, started = await self._connect(channel)
                 opened = asyncio.get_running_loop().time()
                 fault = False
                 try:
                     await self._serve(stream, started.ack_deadline.ToTimedelta())
                 except (grpc.aio.AioRpcError, TimeoutError) as error:
-                    if not _is_transient(error):
+                    if not self._is_worth_another_try(error):
                         raise _refusal(error) from None
                     if fault := isinstance(error, grpc.aio.AioRpcError) and error.code() in _FAULTS:
                         _log.warning(
@@ -197,17 +190,18 @@ class Connection:
             self._leases.end()
             self._settlements.send_again()
 
-    async def _connect(self, stub: "DeliveryServiceAsyncStub") -> tuple[ConsumerStream, pb.Started]:
+    async def _connect(self, channel: Channel) -> tuple[ConsumerStream, pb.Started]:
         try:
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception(_is_transient),
+                retry=retry_if_exception(self._is_worth_another_try),
                 wait=wait_random_exponential(multiplier=0.1, max=_LONGEST_PAUSE),
                 before_sleep=self._say_unreachable,
                 reraise=True,
             ):
                 with attempt:
                     stream = self._opening = ConsumerStream(
-                        stub,
+                        await channel.stub(),
+                        self._credential,
                         self._settlements,
                         on_deliveries=self._leases.receive,
                         on_draining=self._on_draining,
@@ -219,6 +213,12 @@ class Connection:
         except grpc.aio.AioRpcError as error:
             raise _refusal(error) from None
         raise AssertionError("tries for ever")
+
+    def _is_worth_another_try(self, error: BaseException) -> bool:
+        if isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.UNAUTHENTICATED:
+            # The token that was shown has been revoked, and there is another one by now.
+            return self._credential.is_replaced()
+        return _is_transient(error)
 
     def _say_unreachable(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

@@ -12,12 +12,14 @@ import grpc
 from opentelemetry import context as current_context
 
 from hookline.client.connection import Connection
+from hookline.client.credential import AccessToken, Credential
 from hookline.client.delivery import Delivery
 from hookline.client.errors import ConsumerError
 from hookline.client.interrupts import Interrupts
 from hookline.client.leases import Leases
 from hookline.client.outcome import Handler, settle_failed
 from hookline.client.settlement_queue import SettlementQueue
+from hookline.client.tls import Tls
 from hookline.client.workers import Workers
 from hookline.v1 import delivery_pb2 as pb
 
@@ -51,7 +53,10 @@ class Consumer:
         window_bytes: The most bytes of bodies to hold; 0 leaves it to the relay.
         concurrency: The most handlers that `run` lets run at the same time.
         name: A name for this consumer in the relay's logs.
-        credentials: For TLS; None connects in the clear.
+        tls: For TLS, out of files; None connects in the clear.
+        credentials: The same for who has gRPC's credentials; give one of the two.
+        token: The access token, for a relay that takes some, or a function that gives it: it is called for every new
+            connection and must be quick, such as reading a file. Use TLS, or whoever listens on the way has it too.
     """
 
     def __init__(
@@ -63,10 +68,14 @@ class Consumer:
         window_bytes: int = 0,
         concurrency: int = 16,
         name: str | None = None,
+        tls: Tls | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        token: AccessToken | None = None,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency is {concurrency}; give at least 1")
+        if tls is not None and credentials is not None:
+            raise ValueError("give tls or credentials, not both")
         start = pb.Start(
             subscription=subscription,
             window=pb.Window(max_events=window, max_bytes=window_bytes),
@@ -76,7 +85,9 @@ class Consumer:
         self._changed = asyncio.Event()
         self._settlements = SettlementQueue()
         self._leases = Leases(subscription, self._settlements, on_ready=self._changed.set)
-        self._connection = Connection(target, credentials, start, self._settlements, self._leases)
+        self._connection = Connection(
+            target, tls or credentials, start, self._settlements, self._leases, credential=Credential(token)
+        )
         self._outer_context = current_context.get_current()
         self._last: Delivery | None = None
         """What the iteration has given out last."""

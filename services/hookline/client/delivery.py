@@ -39,6 +39,7 @@ class Delivery:
         "_settlement",
         "_token",
         "context",
+        "error_type",
         "key",
         "leased_until",
         "span",
@@ -65,6 +66,8 @@ class Delivery:
         """The span `process {subscription}`, if the event is traced; it ends with the settlement."""
         self.context: Context | None = None
         """The context to do the work in. It is current in the body of `async for`, and in a handler."""
+        self.error_type = ""
+        """Name of the type of what the code that worked on it raised, if that was unforeseen; for the span."""
 
     def __repr__(self) -> str:
         # Nothing of the payload, and no key: these go to logs.
@@ -132,6 +135,11 @@ class Delivery:
     def traceparent(self) -> str:
         """The W3C trace context to continue."""
         return self._message.traceparent
+
+    @property
+    def tracestate(self) -> str:
+        """What goes with `traceparent`; often ""."""
+        return self._message.tracestate
 
     @property
     def is_settled(self) -> bool:

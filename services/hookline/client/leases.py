@@ -160,7 +160,7 @@ class Leases:
     def _settle_for_good(self, delivery: Delivery, settlement: pb.Settlement) -> PendingSettlement:
         key = delivery.key
         if delivery.span is not None:
-            settlement.traceparent = self._traces.end(delivery, settlement)
+            self._traces.end(delivery, settlement)
         was_in_hand = self._in_hand.get(key) is delivery
         if was_in_hand:
             del self._in_hand[key]

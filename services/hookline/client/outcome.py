@@ -40,9 +40,8 @@ def settle_failed(delivery: Delivery, error: BaseException) -> None:
             delivery.retry(error.delay, error.reason)
         case _:
             _log.warning("%r is retried: %s", delivery, _describe(error))
-            if delivery.span is not None:
-                delivery.span.set_attribute("error.type", type(error).__name__)
-            delivery.retry(reason=type(error).__name__)
+            delivery.error_type = type(error).__name__
+            delivery.retry(reason=delivery.error_type)
     _log.debug("what was raised", exc_info=error)
 
 

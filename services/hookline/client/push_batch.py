@@ -61,7 +61,7 @@ class PushBatch:
                 "the time of a push call can't be extended; raise `push.deadline` of the subscription"
             )
             return pending
-        settlement.traceparent = self._traces.end(delivery, settlement)
+        self._traces.end(delivery, settlement)
         if not self.is_over:
             self._response.settlements.append(settlement)
             if len(self._response.settlements) == len(self.deliveries):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from hookline.client.credential import Credential
 from hookline.client.settlement_queue import SettlementQueue
 from hookline.v1 import delivery_pb2 as pb
 
@@ -25,6 +26,7 @@ class ConsumerStream:
 
     Args:
         stub: Where to call.
+        credential: What to show there.
         settlements: What is to be sent, and waits for its confirmation.
         on_deliveries: Called with each batch.
         on_draining: Called when the relay is about to stop, with the time that it leaves us.
@@ -33,12 +35,14 @@ class ConsumerStream:
     def __init__(
         self,
         stub: "DeliveryServiceAsyncStub",
+        credential: Credential,
         settlements: SettlementQueue,
         *,
         on_deliveries: Callable[[Sequence[pb.Delivery]], None],
         on_draining: Callable[[timedelta], None],
     ) -> None:
         self._stub = stub
+        self._credential = credential
         self._settlements = settlements
         self._on_deliveries = on_deliveries
         self._on_draining = on_draining
@@ -54,8 +58,9 @@ class ConsumerStream:
 
         Raises:
             grpc.aio.AioRpcError: The relay can't be reached, or refuses.
+            ConsumerError: The access token is none.
         """
-        call = self._call = self._stub.Subscribe()
+        call = self._call = self._stub.Subscribe(metadata=self._credential.metadata())
         async with asyncio.timeout(_OPEN_WITHIN.total_seconds()):
             await call.write(pb.SubscribeRequest(start=start))
             first = await call.read()

@@ -6,7 +6,7 @@ Values come from, first wins: command line, environment (`HOOKLINE_DATABASE_URL`
     file            reads hookline.toml
     settings        everything that it can say; a module for each table:
     source (secrets), scheme (signature, event_keys, handshake, answer; presets), subscription (retry, push, start),
-    database, secrets, edge, rejections, relay, telemetry
+    database, secrets, edge, rejections, relay, retention, telemetry
     selector        where in a request something is
     mistake         a wrong value, explained
 """
@@ -20,6 +20,7 @@ from hookline.config.handshake import Handshake
 from hookline.config.push import PushCall, PushTls
 from hookline.config.rejections import Rejections
 from hookline.config.relay import Relay
+from hookline.config.retention import Retention
 from hookline.config.retry import Retry
 from hookline.config.scheme import Scheme
 from hookline.config.secrets import Secrets
@@ -28,18 +29,22 @@ from hookline.config.signature import Signature
 from hookline.config.source import Source
 from hookline.config.subscription import Subscription
 from hookline.config.telemetry import Telemetry
+from hookline.config.tls import EdgeTls, RelayTls
 
 __all__ = [
     "DEFAULT_FILE",
     "Answer",
     "Database",
     "Edge",
+    "EdgeTls",
     "EventKeys",
     "Handshake",
     "PushCall",
     "PushTls",
     "Rejections",
     "Relay",
+    "RelayTls",
+    "Retention",
     "Retry",
     "Scheme",
     "Secrets",

@@ -7,16 +7,19 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hookline.config.database import Database
+from hookline.config.database_url import checked
 from hookline.config.edge import Edge
 from hookline.config.place import below
 from hookline.config.presets import preset, preset_names
 from hookline.config.rejections import Rejections
 from hookline.config.relay import Relay
+from hookline.config.retention import Retention
 from hookline.config.scheme import Scheme
 from hookline.config.secrets import Secrets
 from hookline.config.source import Source
 from hookline.config.subscription import Subscription
 from hookline.config.telemetry import Telemetry
+from hookline.config.trace_url import TraceUrl
 
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
@@ -37,11 +40,14 @@ class Settings(BaseSettings):
     subscriptions: dict[_Name, Subscription] = {}
     database_url: SecretStr | None = None
     """`HOOKLINE_DATABASE_URL`, for those who keep it out of the file."""
+    trace_url: TraceUrl | None = None
+    """`HOOKLINE_TRACE_URL`, for those who have no file; else `telemetry.trace_url`."""
     database: Database = Database()
     secrets: Secrets = Secrets()
     edge: Edge = Edge()
     rejections: Rejections = Rejections()
     relay: Relay = Relay()
+    retention: Retention = Retention()
     telemetry: Telemetry = Telemetry()
 
     @field_validator("schemes")
@@ -87,6 +93,27 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
     def dsn(self) -> str | None:
-        """The PostgreSQL URL, if one is configured."""
-        url = self.database_url or self.database.url
-        return url.get_secret_value() if url else None
+        """The PostgreSQL URL, if one is configured.
+
+        Raises:
+            ConfigError: It isn't one.
+        """
+        if self.database_url:
+            return checked(self.database_url.get_secret_value(), where="HOOKLINE_DATABASE_URL")
+        return (
+            checked(self.database.url.get_secret_value(), where="database.url") if self.database.url else None
+        )
+
+    def direct_dsn(self) -> str | None:
+        """The PostgreSQL URL for what listens: without a pooler, where `dsn` leads to one.
+
+        Raises:
+            ConfigError: It isn't one.
+        """
+        if self.database.direct_url is None:
+            return self.dsn()
+        return checked(self.database.direct_url.get_secret_value(), where="database.direct_url")
+
+    def trace_link(self) -> str | None:
+        """Where people look at a trace, with {trace_id} in it, if that is configured."""
+        return self.trace_url or self.telemetry.trace_url

@@ -26,7 +26,8 @@ class Filter:
         self._expression = Expression(expression) if expression else None
         self._verdicts: dict[tuple[str, str], bool] = {}
         self.failures = 0
-        """Events for which the expression couldn't say whether they are wanted. They are delivered."""
+        """Events for which the expression couldn't say whether they are wanted. They are delivered. Whoever counts them
+        may set this back to 0."""
 
     def matches(self, event: LoggedEvent) -> bool:
         """Whether the subscription wants the event."""

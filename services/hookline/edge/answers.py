@@ -103,6 +103,14 @@ TOO_SLOW = problem(
 )
 
 
+ASKED_WITH_GET = problem(
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    "method_not_allowed",
+    "This is asked for with GET.",
+    (b"allow", b"GET, HEAD"),
+)
+
+
 def method_not_allowed(others: Collection[str]) -> Answer:
     """A method that the source has no use for."""
     allowed = ", ".join(sorted({"POST", *others}))

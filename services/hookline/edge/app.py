@@ -4,14 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from hookline.config import Settings
 from hookline.edge import answers, source
+from hookline.edge.front.connections import Connections
+from hookline.edge.health import HEALTHY, Health, HealthEndpoint
 from hookline.edge.intake import Intake
+from hookline.edge.lines import WebhookLines
+from hookline.edge.metrics import EdgeMetrics
+from hookline.edge.observation import Observation
 from hookline.edge.rejections.keeper import Rejections
 from hookline.edge.rejections.mask import mask_of
 from hookline.edge.secrets import LiveSecrets
@@ -25,6 +28,7 @@ from hookline.errors import ConfigError
 from hookline.process import beside
 from hookline.store.ingest import read_installation
 from hookline.store.session import Session
+from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.tracing import Tracing
 
 _START = timedelta(seconds=10)
@@ -40,27 +44,34 @@ class EdgeApp:
     Args:
         settings: Sources, limits, and the database's URL.
         tracing: Where spans go. None: where `settings.telemetry` says.
+        metrics: Where it counts. None: where `settings.telemetry` says.
 
     Raises:
         ConfigError: The database's URL is missing.
     """
 
-    def __init__(self, settings: Settings, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self, settings: Settings, tracing: Tracing | None = None, metrics: Metrics | None = None
+    ) -> None:
         dsn = settings.dsn()
         if dsn is None:
             raise ConfigError("no database: set HOOKLINE_DATABASE_URL")
         self._dsn = dsn
         self._settings = settings
         self._tracing = tracing
+        self._metrics = metrics
         self._endpoint: WebhookEndpoint | None = None
-        self._intake: Intake | None = None
+        self.connections = Connections(settings.edge)
+        """Bounds those of its front, if it has one of ours."""
+        self.health = Health()
+        """Whether it can take webhooks; told when the process is about to stop."""
         # A bare router: `Starlette` would wrap it in middleware for errors, which the webhook endpoint answers itself,
         # at a tenth of the cost of a webhook.
         self._router = _Router(
             routes=[
                 Route(_WEBHOOKS + "{source}", _Webhooks(self)),
-                Route("/healthz", _healthz),
-                Route("/readyz", self._readyz),
+                Route("/healthz", HealthEndpoint(lambda: HEALTHY)),
+                Route("/readyz", HealthEndpoint(self.health.answer)),
             ],
             lifespan=lambda _: self.running(),
             redirect_slashes=False,  # a provider would not follow
@@ -102,9 +113,14 @@ class EdgeApp:
             if tracing is None:
                 tracing = Tracing(settings.telemetry, service="hookline-edge")
                 stack.push_async_callback(tracing.shutdown)
+            metrics = self._metrics
+            if metrics is None:
+                metrics = Metrics(settings.telemetry, service="hookline-edge")
+                stack.push_async_callback(metrics.shutdown)
+            counts = EdgeMetrics(metrics, settings.sources)
             shards = await self._read_shards()
             sealer = settings.secrets.sealer()
-            session = Session(self._dsn, name="edge secrets")
+            session = Session(settings.direct_dsn() or self._dsn, name="edge secrets")
             stack.push_async_callback(session.close)
             secrets = LiveSecrets(
                 settings.sources,
@@ -122,26 +138,34 @@ class EdgeApp:
                 masks={name: mask_of(settings.scheme_of(one)) for name, one in settings.sources.items()},
             )
             watch = SchemaWatch(rules.build_all(settings), Session(self._dsn, name="edge schemas"))
-            self._intake = Intake(
+
+            def on_commit(events: int, seconds: float) -> None:
+                wakeup.committed(events)
+                counts.committed(events, seconds)
+
+            intake = Intake(
                 self._dsn,
                 writers=min(settings.edge.writers, shards),
                 max_events=settings.edge.queue_events,
                 max_bytes=settings.edge.queue_bytes,
                 commit_deadline=settings.edge.commit_deadline,
-                on_commit=wakeup.committed,
+                on_commit=on_commit,
+                tracer=tracing.tracer,
             )
             self._endpoint = WebhookEndpoint(
                 sources,
-                self._intake,
+                intake,
                 rejections,
                 watch,
-                Traces(tracing),
+                Observation(Traces(tracing), counts, WebhookLines(settings.telemetry.log_webhooks)),
                 settings=settings.edge,
                 shards=shards,
             )
+            stack.enter_context(counts.watch(intake, rejections, watch.noticed))
+            stack.enter_context(counts.watch_connections(self.connections))
             # An edge without one of these must not go on.
             chores = beside(
-                self._intake.run(),
+                intake.run(),
                 wakeup.run(),
                 secrets.run(),
                 rejections.run(),
@@ -149,10 +173,11 @@ class EdgeApp:
                 keep_ahead(Session(self._dsn, name="edge segments")),
             )
             await stack.enter_async_context(chores)
+            self.health.intake = intake
             try:
                 yield
             finally:
-                self._endpoint = None
+                self._endpoint = self.health.intake = None
 
     async def _read_shards(self) -> int:
         session = Session(self._dsn, name="edge start")
@@ -160,11 +185,6 @@ class EdgeApp:
             return (await read_installation(session, within=_START)).shards
         finally:
             await session.close()
-
-    async def _readyz(self, _: Request) -> JSONResponse:
-        if self._endpoint is not None and self._intake is not None and self._intake.is_available:
-            return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "unavailable", "detail": "the database can't be reached"}, 503)
 
 
 class _Router(Router):
@@ -191,14 +211,10 @@ class _Webhooks:
             await endpoint(scope, receive, send)
 
 
-async def _healthz(_: Request) -> JSONResponse:
-    return JSONResponse({"status": "alive"})
-
-
-def create_app(settings: Settings, tracing: Tracing | None = None) -> EdgeApp:
+def create_app(settings: Settings, tracing: Tracing | None = None, metrics: Metrics | None = None) -> EdgeApp:
     """The edge as an ASGI application, to be served alone or mounted in another one.
 
     Raises:
         ConfigError: The database's URL is missing.
     """
-    return EdgeApp(settings, tracing)
+    return EdgeApp(settings, tracing, metrics)

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
+from opentelemetry.trace import NoOpTracer, Span, Tracer
+
 from hookline.edge.writer import Writer
 from hookline.errors import IntakeUnavailable
 from hookline.model import NewEvent, Outcome
@@ -21,7 +23,8 @@ class Intake:
         max_events: How many events may wait, those being committed included.
         max_bytes: How many bytes of bodies may wait.
         commit_deadline: The longest that one transaction may take.
-        on_commit: Called after each commit with its number of events, to wake relays.
+        on_commit: Called after each commit with its number of events, and the seconds that it took.
+        tracer: Records the commits of traced events.
     """
 
     def __init__(
@@ -32,11 +35,12 @@ class Intake:
         max_events: int,
         max_bytes: int,
         commit_deadline: timedelta,
-        on_commit: Callable[[int], None],
+        on_commit: Callable[[int, float], None],
+        tracer: Tracer | None = None,
     ) -> None:
         self._sessions = [Session(dsn, name=f"edge writer {number}") for number in range(writers)]
         self._writers = [
-            Writer(session, commit_deadline=commit_deadline, on_commit=on_commit)
+            Writer(session, tracer or NoOpTracer(), commit_deadline=commit_deadline, on_commit=on_commit)
             for session in self._sessions
         ]
         self._max_events = max_events
@@ -50,8 +54,18 @@ class Intake:
         """Whether events can be committed, as far as is known."""
         return all(writer.is_available for writer in self._writers)
 
-    async def commit(self, event: NewEvent) -> Outcome:
-        """Queue an event and wait until it is committed.
+    @property
+    def held_events(self) -> int:
+        """Events that wait or are being committed."""
+        return sum([writer.held_events for writer in self._writers])
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of their bodies."""
+        return sum([writer.held_bytes for writer in self._writers])
+
+    async def commit(self, event: NewEvent, span: Span | None = None) -> Outcome:
+        """Queue an event and wait until it is committed. `span` is that of its commit, if it is traced.
 
         Raises:
             IntakeUnavailable: The queue is full or the database away; whether the event was committed is unknown.
@@ -60,12 +74,11 @@ class Intake:
         writer = self._writers[event.shard % len(self._writers)]
         if not writer.is_available:
             raise IntakeUnavailable("the database can't be reached")
-        held_events = sum([writer.held_events for writer in self._writers])
-        held_bytes = sum([writer.held_bytes for writer in self._writers])
+        held_events, held_bytes = self.held_events, self.held_bytes
         if held_events >= self._max_events or (held_events and held_bytes + size > self._max_bytes):
             raise IntakeUnavailable("too many events are waiting for their commit")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        writer.add((event, future))
+        writer.add((event, future, span))
         return await future
 
     async def run(self) -> None:

@@ -7,13 +7,17 @@ from datetime import timedelta
 
 import structlog
 
-from hookline import address
+from hookline import address, status
 from hookline.config import Settings
 from hookline.edge.app import EdgeApp, create_app
 from hookline.edge.front import descriptors
 from hookline.edge.front.server import build
 from hookline.edge.listener import BACKLOG, listen
-from hookline.process import Stop, calm_garbage_collection
+from hookline.process import Stop, beside, calm_garbage_collection
+from hookline.telemetry.metrics import Metrics
+from hookline.telemetry.tracing import Tracing
+from hookline.tls.certificates import Certificates
+from hookline.tls.pair import PairFiles
 
 _log = structlog.get_logger(__name__)
 
@@ -25,13 +29,30 @@ async def serve(settings: Settings) -> None:
     """Receive webhooks until told to stop, then finish the requests that are under way."""
     descriptors.reserve(settings.edge.max_connections, backlog=BACKLOG)
     stopping = asyncio.create_task(Stop().wait())
-    app = create_app(settings)
+    tracing = Tracing(settings.telemetry, service="hookline-edge")
+    metrics = Metrics(settings.telemetry, service="hookline-edge")
+    app = create_app(settings, tracing, metrics)
+    tls = settings.edge.tls
     try:
         async with AsyncExitStack() as stack:
+            # Side by side: each waits for a collector that may never answer.
+            stack.push_async_callback(lambda: asyncio.gather(tracing.shutdown(), metrics.shutdown()))
+            certificates = Certificates(PairFiles("edge.tls", tls), "http", metrics) if tls else None
+            await stack.enter_async_context(
+                status.serving(
+                    settings.edge.status,
+                    setting="edge.status",
+                    service="hookline-edge",
+                    readiness=app.health.checks,
+                    metrics=metrics,
+                )
+            )
             with _given_up_when(stopping):
                 # Not by uvicorn's lifespan: that would turn an error with advice into a traceback and an exit code.
                 await stack.enter_async_context(app.running())
-            await _serve(app, settings, stopping)
+            if certificates is not None:
+                await stack.enter_async_context(beside(certificates.run()))
+            await _serve(app, settings, certificates, stopping)
         _log.info("edge stopped")
     finally:
         stopping.cancel()
@@ -62,9 +83,11 @@ def _given_up_when(stopping: asyncio.Task[None]) -> Iterator[None]:
         stopping.remove_done_callback(give_up)
 
 
-async def _serve(app: EdgeApp, settings: Settings, stopping: asyncio.Task[None]) -> None:
+async def _serve(
+    app: EdgeApp, settings: Settings, certificates: Certificates | None, stopping: asyncio.Task[None]
+) -> None:
     listener = listen(settings.edge.http)
-    server = build(app, settings.edge, drain=_DRAIN)
+    server = build(app, settings.edge, drain=_DRAIN, connections=app.connections, certificates=certificates)
     calm_garbage_collection()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     _log.info(
@@ -73,5 +96,8 @@ async def _serve(app: EdgeApp, settings: Settings, stopping: asyncio.Task[None])
         sources=sorted(settings.sources),
     )
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    app.health.is_draining = True
+    if delay := settings.edge.drain_delay:
+        await asyncio.wait({serving}, timeout=delay.total_seconds())
     server.should_exit = True
     await serving

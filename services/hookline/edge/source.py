@@ -57,7 +57,9 @@ class Source:
         self._verify_token = reference.resolve(f"sources.{name}.verify_token") if reference else None
         self.scheme: Scheme
         self.renew(secrets)
-        if self.scheme.signs_url and not (settings.url or edge.public_url):
+        self.is_told_its_url = bool(edge.trusted_proxies) and not (settings.url or edge.public_url)
+        """Whether only a trusted proxy can say which URL was called."""
+        if self.scheme.signs_url and not (settings.url or edge.public_url or edge.trusted_proxies):
             raise ConfigError(
                 f"sources.{name}: its provider signs the URL that it calls; say which that is: sources.{name}.url = "
                 '"https://..." or edge.public_url'
@@ -88,9 +90,15 @@ class Source:
         except WrongKey as error:
             raise ConfigError(f"sources.{self.name}.secrets: {error}") from None
 
-    def url(self, path: bytes, query: bytes) -> str:
-        """The URL that the provider called, as it stands in the provider's settings."""
-        base = self._settings.url or self._public_url + path.decode("latin-1")
+    def url(self, path: bytes, query: bytes, origin: bytes = b"") -> str:
+        """The URL that the provider called, as it stands in the provider's settings.
+
+        Args:
+            path: Of the request.
+            query: Of the request.
+            origin: Scheme and host that a trusted proxy says; what is configured counts more.
+        """
+        base = self._settings.url or (self._public_url or origin.decode("latin-1")) + path.decode("latin-1")
         return f"{base}?{query.decode('latin-1')}" if query else base
 
 

@@ -14,16 +14,18 @@ from hookline.edge.answers import Answer
 from hookline.edge.deadline import Deadline
 from hookline.edge.intake import Intake
 from hookline.edge.judgement import Genuine, Refused, Shaken, judge, judge_head
+from hookline.edge.observation import Observation, Request
+from hookline.edge.proxies import Proxies
 from hookline.edge.rejections.keeper import Rejections
 from hookline.edge.rejections.rejection import Rejection
 from hookline.edge.request import BodyTooLarge, Disconnected, LargeBodies, NoRoom, read_body
 from hookline.edge.schemes.incoming import Incoming
 from hookline.edge.source import Source
-from hookline.edge.trace import RequestTrace, Traces
 from hookline.edge.watch.watch import SchemaWatch
 from hookline.errors import IntakeUnavailable
 from hookline.model import Accepted
 from hookline.telemetry.failure import report
+from hookline.telemetry.trace_fields import trace_fields
 
 _log = structlog.get_logger(__name__)
 _BUSY_RETRY = 1
@@ -42,7 +44,7 @@ class WebhookEndpoint:
         intake: Intake,
         rejections: Rejections,
         watch: SchemaWatch,
-        traces: Traces,
+        observation: Observation,
         *,
         settings: Edge,
         shards: int,
@@ -51,7 +53,8 @@ class WebhookEndpoint:
         self._intake = intake
         self._rejections = rejections
         self._watch = watch
-        self._traces = traces
+        self._observation = observation
+        self._proxies = Proxies(settings.trusted_proxies)
         self._room = LargeBodies(settings.large_body_bytes)
         self._deadline = settings.request_deadline.total_seconds()
         self._shards = shards
@@ -60,57 +63,64 @@ class WebhookEndpoint:
         """Answer one request; the answer is sent after the commit or not at all."""
         name = scope["path_params"]["source"]
         source = self._sources.get(name)
-        trace = self._traces.start(name if source else "", scope["headers"])
+        request = self._observation.begin(name if source else "", scope)
+        request.client = self._proxies.client(scope)
         try:
             if source is None:
                 answer = answers.UNKNOWN_SOURCE
                 self._rejections.count("", answer.outcome)
             else:
-                answer = await self._receive(source, scope, receive, trace)
+                answer = await self._receive(source, scope, receive, request)
         except Disconnected:
-            trace.end_without_answer()
+            self._observation.abandoned(request)
             return
         except Exception as error:  # noqa: BLE001
             # A mistake of ours: the provider is asked to send again, and we are told.
-            report(_log, "a webhook failed unexpectedly", error, source=name)
+            report(
+                _log,
+                "a webhook failed unexpectedly",
+                error,
+                source=name,
+                **trace_fields(request.trace.traceparent),
+            )
             answer = answers.NOT_STORED
-        trace.end(answer)
+        self._observation.answered(request, answer)
         await answer.send(send)
 
-    async def _receive(self, source: Source, scope: Scope, receive: Receive, trace: RequestTrace) -> Answer:
+    async def _receive(self, source: Source, scope: Scope, receive: Receive, request: Request) -> Answer:
         if scope["method"] != "POST":
             return self._shake_hands(source, scope)
         answer = judge_head(source, scope["headers"])
         if answer is not None:
-            self._reject(source, _incoming(source, scope, b""), answer, is_whole=False)
+            self._reject(source, self._incoming(source, scope, b""), answer, is_whole=False)
             return answer
-        return await self._take(source, scope, receive, trace)
+        return await self._take(source, scope, receive, request)
 
-    async def _take(self, source: Source, scope: Scope, receive: Receive, trace: RequestTrace) -> Answer:
+    async def _take(self, source: Source, scope: Scope, receive: Receive, request: Request) -> Answer:
         body: bytes | None = None
         try:
             # One deadline for everything: a slow sender is told so, a slow database is our own failure.
             with Deadline(self._deadline):
                 body = await read_body(receive, source.max_body_bytes, self._room)
-                return await self._judge(source, _incoming(source, scope, body), trace)
+                return await self._judge(source, self._incoming(source, scope, body), request)
         except TimeoutError:
             return answers.TOO_SLOW if body is None else answers.COMMIT_TOO_SLOW
         except BodyTooLarge as error:
             answer = answers.too_large(source.max_body_bytes)
-            self._reject(source, _incoming(source, scope, b""), answer, is_whole=False, size=error.size)
+            self._reject(source, self._incoming(source, scope, b""), answer, is_whole=False, size=error.size)
             return answer
         except NoRoom:
             return answers.NO_ROOM
         except IntakeUnavailable as error:
-            trace.fail(error)
+            request.trace.fail(error)
             return answers.NOT_STORED
 
-    async def _judge(self, source: Source, incoming: Incoming, trace: RequestTrace) -> Answer:
+    async def _judge(self, source: Source, incoming: Incoming, request: Request) -> Answer:
         judged = judge(
             source,
             incoming,
             shards=self._shards,
-            traceparent=trace.traceparent,
+            traceparent=request.trace.traceparent,
             judge_schema=self._watch.judge,
         )
         if isinstance(judged, Refused):
@@ -123,16 +133,16 @@ class WebhookEndpoint:
             return answers.too_many(ceil(source.bucket.wait))
         if source.concurrency is not None and source.in_work >= source.concurrency:
             return answers.too_many(_BUSY_RETRY)
-        return await self._commit(source, judged, trace)
+        return await self._commit(source, judged, request)
 
-    async def _commit(self, source: Source, judged: Genuine, trace: RequestTrace) -> Answer:
+    async def _commit(self, source: Source, judged: Genuine, request: Request) -> Answer:
         event = judged.event
-        trace.identified(event.event_id, event.type, len(event.body))
-        if trace.traceparent is not event.traceparent:
-            event = event._replace(traceparent=trace.traceparent)
+        request.identified(event.event_id, event.type, len(event.body))
+        if request.trace.traceparent is not event.traceparent:
+            event = event._replace(traceparent=request.trace.traceparent)
         source.in_work += 1
         try:
-            outcome = await self._intake.commit(event)
+            outcome = await self._intake.commit(event, request.trace.persist)
         finally:
             source.in_work -= 1
         if isinstance(outcome, Accepted):
@@ -144,7 +154,7 @@ class WebhookEndpoint:
 
     def _shake_hands(self, source: Source, scope: Scope) -> Answer:
         """Answer a request that brings no webhook."""
-        incoming = _incoming(source, scope, b"")
+        incoming = self._incoming(source, scope, b"")
         methods = source.scheme.other_methods
         shaken = source.scheme.open_handshake(incoming) if incoming.method in methods else None
         if isinstance(shaken, Answer):
@@ -174,8 +184,8 @@ class WebhookEndpoint:
             )
         )
 
-
-def _incoming(source: Source, scope: Scope, body: bytes) -> Incoming:
-    path: bytes = scope.get("raw_path") or scope["path"].encode()
-    url = source.url(path, scope["query_string"])
-    return Incoming(scope["method"], url, scope["headers"], body, time())
+    def _incoming(self, source: Source, scope: Scope, body: bytes) -> Incoming:
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        origin = self._proxies.origin(scope) if source.is_told_its_url else b""
+        url = source.url(path, scope["query_string"], origin)
+        return Incoming(scope["method"], url, scope["headers"], body, time())

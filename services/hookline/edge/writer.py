@@ -2,18 +2,21 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from time import monotonic
 from uuid import UUID
 
 import structlog
+from opentelemetry.trace import Span, Tracer
 
+from hookline.edge.batch_trace import batch_span
 from hookline.errors import DatabaseUnavailable, IntakeUnavailable, StatementRefused
 from hookline.model import NewEvent, Outcome
 from hookline.store.ingest import ensure_segments, ingest
 from hookline.store.session import Session
 from hookline.telemetry.failure import report
+from hookline.telemetry.trace_fields import trace_fields
 
 _log = structlog.get_logger(__name__)
 
@@ -28,17 +31,23 @@ _RETRY_PAUSE = 0.1
 _NO_SEGMENT = "23514"
 """SQLSTATE when no outbox segment takes a seq."""
 
-Ticket = tuple[NewEvent, "asyncio.Future[Outcome]"]
-"""An event and the promise to say what became of it."""
+Ticket = tuple[NewEvent, "asyncio.Future[Outcome]", Span | None]
+"""An event, the promise to say what became of it, and the span of its commit if it is traced."""
 
 
 class Writer:
     """Commits the events of its shards, batch after batch, in order of arrival."""
 
     def __init__(
-        self, session: Session, *, commit_deadline: timedelta, on_commit: Callable[[int], None]
+        self,
+        session: Session,
+        tracer: Tracer,
+        *,
+        commit_deadline: timedelta,
+        on_commit: Callable[[int, float], None],
     ) -> None:
         self._session = session
+        self._tracer = tracer
         self._commit_deadline = commit_deadline
         self._on_commit = on_commit
         self._queue: deque[Ticket] = deque()
@@ -88,7 +97,7 @@ class Writer:
         lineages: set[UUID] = set()
         size = 0
         while self._queue and len(batch) < MAX_BATCH_EVENTS:
-            event, future = self._queue[0]
+            event, future, _ = self._queue[0]
             if future.done():  # its request gave up: nobody would learn of the commit
                 self._let_go([self._queue.popleft()])
                 continue
@@ -107,7 +116,7 @@ class Writer:
         while batch:
             started = monotonic()
             try:
-                outcomes = await self._commit([event for event, _ in batch])
+                outcomes = await self._commit(batch)
             except DatabaseUnavailable as error:
                 batch = await self._wait_out(batch, error, started)
             except StatementRefused as error:
@@ -116,15 +125,19 @@ class Writer:
                 return
             else:
                 self._found()
-                for (_, future), outcome in zip(batch, outcomes, strict=True):
+                for (_, future, _), outcome in zip(batch, outcomes, strict=True):
                     if not future.done():
                         future.set_result(outcome)
-                self._on_commit(len(batch))
+                self._on_commit(len(batch), monotonic() - started)
                 return
         # Nobody waits for an answer any more, so no next batch would find out that the database is back.
         await self._reconnect()
 
-    async def _commit(self, events: list[NewEvent]) -> list[Outcome]:
+    async def _commit(self, batch: list[Ticket]) -> list[Outcome]:
+        with batch_span(self._tracer, [span for *_, span in batch if span is not None], events=len(batch)):
+            return await self._ingest([event for event, *_ in batch])
+
+    async def _ingest(self, events: Sequence[NewEvent]) -> list[Outcome]:
         try:
             return await ingest(self._session, events, within=self._commit_deadline)
         except StatementRefused as error:
@@ -136,7 +149,13 @@ class Writer:
     async def _isolate(self, batch: list[Ticket], error: StatementRefused) -> None:
         """Keep one event that Postgres refuses from taking its neighbours with it."""
         if len(batch) == 1:
-            _log.error("an event could not be stored", reason=str(error), event_id=str(batch[0][0].event_id))
+            event = batch[0][0]
+            _log.error(
+                "an event could not be stored",
+                reason=str(error),
+                event_id=str(event.event_id),
+                **trace_fields(event.traceparent),
+            )
             self._refuse(batch, str(error))
             return
         middle = len(batch) // 2
@@ -177,11 +196,11 @@ class Writer:
             _log.info("database found again")
 
     def _let_go(self, tickets: Iterable[Ticket]) -> None:
-        for event, _ in tickets:
+        for event, *_ in tickets:
             self.held_events -= 1
             self.held_bytes -= len(event.body)
 
     def _refuse(self, batch: list[Ticket], reason: str) -> None:
-        for _, future in batch:
+        for _, future, _ in batch:
             if not future.done():
                 future.set_exception(IntakeUnavailable(reason))

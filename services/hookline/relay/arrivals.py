@@ -18,6 +18,7 @@ from hookline.relay.ready import ReadyQueue
 from hookline.relay.settle import Changes, Settler
 from hookline.store import deliveries
 from hookline.store.session import Session
+from hookline.telemetry.counts import Count
 
 _log = structlog.get_logger(__name__)
 
@@ -51,8 +52,10 @@ class Arrivals:
         ready: ReadyQueue,
         settler: Settler,
         poll: timedelta,
+        filter_failures: Count,
     ) -> None:
         self._session = session
+        self._filter_failures = filter_failures
         self._ownership = ownership
         self._inventory = inventory
         self._ready = ready
@@ -171,6 +174,8 @@ class Arrivals:
             else:
                 shard.progress.settle(event.seq)
                 self._settler.skip(shard)
+        self._filter_failures.add(self._filter.failures)
+        self._filter.failures = 0
         self._inventory.take_new(wanted)
         return len(found) + due, more
 

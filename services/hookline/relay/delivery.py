@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_TRACE_ID = slice(3, 35)
+"""Where it is in a traceparent."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +35,8 @@ class Delivery:
     """Attempts that failed, and the one under way."""
     first_at: datetime | None = None
     """When it was first handed out."""
+    failed_before: bool = False
+    """Somebody wrote down why it is in trouble, even if no attempt counts any more: a dead letter was redriven."""
     portion: int = 0
     """A suspect of killing consumers: the most that it is handed out with. 0: none."""
     holder: "Holder | None" = None
@@ -41,6 +45,8 @@ class Delivery:
     """Names the hand-over under way, or the last one."""
     handed_at: datetime = _NEVER
     """When it was handed out."""
+    consumer: str = ""
+    """To whom: the consumer's name for itself."""
     deadline: float = 0.0
     """Loop time at which the lease ends, while it is out."""
     is_ready: bool = False
@@ -53,6 +59,8 @@ class Delivery:
     """The span of the hand-over under way, if the event is traced."""
     traceparent: str = ""
     """The context that the consumer continues: the hand-over's span, or "" for what is stored with the event."""
+    tracestate: str = ""
+    """What goes with `traceparent`."""
 
     @property
     def place(self) -> Place:
@@ -63,3 +71,8 @@ class Delivery:
     def size(self) -> int:
         """Bytes that it takes of a window."""
         return len(self.event.body)
+
+    @property
+    def has_own_trace(self) -> bool:
+        """Whether the hand-over is in another trace than the event."""
+        return bool(self.traceparent) and self.traceparent[_TRACE_ID] != self.event.traceparent[_TRACE_ID]

@@ -19,12 +19,13 @@ from hookline.relay.forward import Forwarder
 from hookline.relay.holder import Holder
 from hookline.relay.inventory import Inventory
 from hookline.relay.leases import Leases
+from hookline.relay.metrics import DeliveryMetrics
+from hookline.relay.observation import Observation
 from hookline.relay.ownership import OwnedShard, Ownership
 from hookline.relay.ready import ReadyQueue
 from hookline.relay.received import ReceivedSettlements
 from hookline.relay.settle import Changes, Settler
 from hookline.relay.token import Token, TokenCodec
-from hookline.relay.trace import DeliveryTraces
 from hookline.store.session import Session
 from hookline.store.settlements import AttemptOutcome, Written
 from hookline.telemetry.failure import report
@@ -58,12 +59,13 @@ class Dispatcher:
         lease: timedelta,
         poll: timedelta,
         heartbeat: timedelta,
-        traces: DeliveryTraces,
+        observation: Observation,
+        metrics: DeliveryMetrics,
         forwarder: Forwarder,
     ) -> None:
         self.subscription = subscription
         self.tokens = TokenCodec(subscription.name)
-        self.traces = traces
+        self.observation = observation
         self.undecided_for = lease.total_seconds() + 1
         """Seconds after which a token that is still undecided names nothing that we will ever know."""
         self._forwarder = forwarder
@@ -78,6 +80,7 @@ class Dispatcher:
             on_acquired=self._on_acquired,
             on_lost=self._on_lost,
             on_leaving=self._on_leaving,
+            losses=metrics.lease_losses,
         )
         self._settler = Settler(settle, self._ownership, self._on_committed)
         self._ready = ReadyQueue()
@@ -90,10 +93,11 @@ class Dispatcher:
             ready=self._ready,
             settler=self._settler,
             poll=poll,
+            filter_failures=metrics.filter_failures,
         )
         self._backlog = Backlog(lease_session, subscription.name, every=heartbeat)
-        self.leases = Leases(self._inventory, self._ready, self._arrivals, traces)
-        self.failures = Failures(self._inventory, self.leases, self._arrivals, self._settler)
+        self.leases = Leases(self._inventory, self._ready, self._arrivals, observation)
+        self.failures = Failures(self._inventory, self.leases, self._arrivals, self._settler, observation)
         self._arrivals.on_arrival = self.leases.hand_out
         self.failed = False
         """A loop ended that never should: this object serves nobody any more."""
@@ -128,7 +132,7 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for delivery in self._inventory:
-            self.traces.released(delivery, "relay stopped")
+            self.observation.taken_back(delivery, "relay stopped")
         await self._ownership.release()
         for session in self._sessions:
             await session.close()
@@ -249,7 +253,7 @@ class Dispatcher:
             self._inventory.remove(delivery)
             if delivery.has_row:
                 self._inventory.decided(delivery.place, changes)
-                if delivery.first_at is not None or delivery.replay:
+                if delivery.first_at is not None or delivery.replay or delivery.has_own_trace:
                     # Only where there is a history, or somebody looks for one: most rows are of events that waited.
                     changes.attempts.append(attempt(delivery, "acked", ""))
         for gone in changes.late:
@@ -297,7 +301,7 @@ class Dispatcher:
         """Forget all about shards that another relay owns."""
         lost = set(shards)
         for delivery in [delivery for delivery in self._inventory if delivery.shard in lost]:
-            self.traces.released(delivery, "lease lost")
+            self.observation.taken_back(delivery, "lease lost")
             self.leases.give_back(delivery)
             self._inventory.drop(delivery)
         self.changed()

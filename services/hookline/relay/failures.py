@@ -11,6 +11,7 @@ from hookline.relay.arrivals import Arrivals
 from hookline.relay.delivery import Delivery
 from hookline.relay.inventory import Inventory
 from hookline.relay.leases import Leases
+from hookline.relay.observation import AttemptEnd, Observation
 from hookline.relay.settle import Changes, Settler
 from hookline.store.settlements import Attempt, AttemptOutcome, DeliveryRow
 
@@ -20,11 +21,19 @@ _log = structlog.get_logger(__name__)
 class Failures:
     """Applies one subscription's retry policy."""
 
-    def __init__(self, inventory: Inventory, leases: Leases, arrivals: Arrivals, settler: Settler) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        leases: Leases,
+        arrivals: Arrivals,
+        settler: Settler,
+        observation: Observation,
+    ) -> None:
         self._inventory = inventory
         self._leases = leases
         self._arrivals = arrivals
         self._settler = settler
+        self._observation = observation
 
     def suspect(self, deliveries: Iterable[Delivery], reason: str) -> None:
         """One of these killed its consumer, perhaps: one alone failed; several are handed out in smaller portions.
@@ -39,7 +48,7 @@ class Failures:
         portion = next_portion(len(held))
         changes = Changes()
         for delivery in held:
-            self._leases.end(delivery, reason)
+            self._leases.end(delivery, "consumer lost")  # `reason` may be the consumer's text
             delivery.attempt -= 1
             delivery.portion = min(portion, delivery.portion or portion)
             delivery.has_row = True
@@ -82,9 +91,7 @@ class Failures:
             delay = self._inventory.subscription.retry.next_delay(
                 attempt=delivery.attempt, age=max(now - first_at, timedelta(0)), asked=asked
             )
-        changes.attempts.append(attempt(delivery, outcome, reason))
-        # The reason is the consumer's text: not for spans.
-        self._leases.end(delivery, outcome)
+        self._leases.end_attempt(delivery)
         delivery.first_at = first_at
         if outcome == "retried":
             delivery.portion = 0  # whoever judges it is alive
@@ -97,6 +104,10 @@ class Failures:
             self._arrivals.look_for_due(after=delay)
         else:
             self._bury(changes, delivery, row)
+        # The reason stays out: it is the consumer's text.
+        self._observation.failed(AttemptEnd(delivery, outcome, now, next_in=delay, is_dead=delay is None))
+        # Only now is it known in which trace the attempt was recorded.
+        changes.attempts.append(attempt(delivery, outcome, reason))
 
     def _bury(self, changes: Changes, delivery: Delivery, row: DeliveryRow) -> None:
         _log.warning(
@@ -114,13 +125,16 @@ class Failures:
 
 def attempt(delivery: Delivery, outcome: AttemptOutcome, reason: str) -> Attempt:
     """The attempt that ends now."""
+    ended_at = datetime.now(UTC)
     return Attempt(
         shard=delivery.event.shard,
         place=delivery.place,
         number=delivery.attempt,
         outcome=outcome,
-        consumer=delivery.holder.consumer if delivery.holder is not None else "",
+        consumer=delivery.consumer,
         reason=reason,
-        started_at=delivery.handed_at,
-        ended_at=datetime.now(UTC),
+        # What another relay handed over may be acked here.
+        started_at=delivery.handed_at if delivery.hand_over else ended_at,
+        ended_at=ended_at,
+        traceparent=delivery.traceparent,
     )

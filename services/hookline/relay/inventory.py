@@ -96,6 +96,7 @@ class Inventory:
                 has_row=True,
                 attempt=due.attempt,
                 first_at=due.first_at,
+                failed_before=due.failed_before,
                 portion=due.portion,
             )
             if delivery.place in self._deliveries or delivery.place in self._touched:

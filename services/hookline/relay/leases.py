@@ -9,8 +9,8 @@ from hookline.relay.arrivals import Arrivals
 from hookline.relay.delivery import Delivery
 from hookline.relay.holder import Holder
 from hookline.relay.inventory import Inventory
+from hookline.relay.observation import Observation
 from hookline.relay.ready import ReadyQueue
-from hookline.relay.trace import DeliveryTraces
 
 
 class Leases:
@@ -20,12 +20,12 @@ class Leases:
     """
 
     def __init__(
-        self, inventory: Inventory, ready: ReadyQueue, arrivals: Arrivals, traces: DeliveryTraces
+        self, inventory: Inventory, ready: ReadyQueue, arrivals: Arrivals, observation: Observation
     ) -> None:
         self._inventory = inventory
         self._ready = ready
         self._arrivals = arrivals
-        self._traces = traces
+        self._observation = observation
         self.holders: list[Holder] = []
         self._numbers = count(1)
         self._draining = False
@@ -73,8 +73,8 @@ class Leases:
                 delivery.handed_at = handed_at
                 delivery.deadline = now + self._inventory.subscription.ack_deadline.total_seconds()
                 self._inventory.handed_out(delivery)
-                if self._traces.is_recording:
-                    self._traces.handed_out(delivery, holder.consumer)
+                delivery.consumer = holder.consumer
+                self._observation.handed_out(delivery)
             holder.send(portion)
         self._arrivals.handed_out()
 
@@ -95,9 +95,15 @@ class Leases:
 
     def end(self, delivery: Delivery, reason: str) -> bool:
         """It is out no longer, and not settled; False if it wasn't out, or its shard is another relay's."""
+        if not self.end_attempt(delivery):
+            return False
+        self._observation.taken_back(delivery, reason)
+        return True
+
+    def end_attempt(self, delivery: Delivery) -> bool:
+        """The same for who tells what became of it."""
         if delivery.holder is None or delivery.settled or delivery.shard.lost:
             return False
-        self._traces.released(delivery, reason)
         self.give_back(delivery)
         return True
 

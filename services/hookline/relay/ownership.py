@@ -15,8 +15,10 @@ from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.model import OwnedCursor, Shard, SubscriptionName
 from hookline.relay.delivery import Delivery
 from hookline.store import cursors, settlements
+from hookline.store.acks import Ack
 from hookline.store.session import Session
 from hookline.store.settlements import Attempt, DeliveryRow, Done, Written
+from hookline.telemetry.counts import Count
 
 _log = structlog.get_logger(__name__)
 
@@ -66,6 +68,7 @@ class Ownership:
         on_acquired: Called with shards that became ours.
         on_lost: Called with shards that another relay took over, or that were given up.
         on_leaving: Called with shards that are more than our share: they are given up once nothing of them is out.
+        losses: Counts shards that another relay took over.
     """
 
     def __init__(
@@ -78,8 +81,10 @@ class Ownership:
         on_acquired: Callable[[list[OwnedShard]], None],
         on_lost: Callable[[list[OwnedShard]], None],
         on_leaving: Callable[[list[OwnedShard]], None],
+        losses: Count | None = None,
     ) -> None:
         self._session = session
+        self._losses = losses or Count()
         self._subscription = subscription
         self._owner = owner
         self._lease = lease
@@ -133,8 +138,10 @@ class Ownership:
         """Wait until it was tried once to take what is free."""
         await self._attempted.wait()
 
-    async def advance(self, session: Session, shards: Iterable[OwnedShard]) -> None:
-        """Write how far shards have come; those that are no longer ours are marked lost.
+    async def advance(
+        self, session: Session, shards: Iterable[OwnedShard], *, acked: Sequence[Ack] = ()
+    ) -> None:
+        """Write how far shards have come, and what was acked; those that are no longer ours are marked lost.
 
         Raises:
             DatabaseUnavailable: It can't be known whether the cursors moved.
@@ -148,6 +155,7 @@ class Ownership:
                 session,
                 self._subscription,
                 [shard.cursor() for shard in mine],
+                acked=acked,
                 lease=self._lease,
                 within=self._lease,
             )
@@ -162,6 +170,7 @@ class Ownership:
         rows: Sequence[DeliveryRow],
         attempts: Sequence[Attempt],
         turns: Sequence[tuple[Shard, Key]],
+        acked: Sequence[Ack] = (),
     ) -> Written:
         """As `advance`, and with it write what became of deliveries in trouble.
 
@@ -181,6 +190,7 @@ class Ownership:
                 rows=rows,
                 attempts=attempts,
                 turns=turns,
+                acked=acked,
                 lease=self._lease,
                 within=self._lease,
             )
@@ -284,6 +294,7 @@ class Ownership:
         self._forget(lost)
         if lost:
             _log.warning("shards lost", subscription=self._subscription, shards=len(lost))
+            self._losses.add(len(lost))
             self._on_lost(lost)
 
     def _forget(self, shards: Iterable[OwnedShard]) -> None:

@@ -11,6 +11,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from hookline.core.subscription import Push, PushTls
+from hookline.errors import ConfigError
+from hookline.tls.files import naming
 from hookline.v1.consumer_pb2_grpc import ConsumerServiceStub
 
 if TYPE_CHECKING:
@@ -139,9 +141,7 @@ def _credentials(tls: PushTls) -> grpc.ChannelCredentials:
 def _naming(setting: str, path: str) -> Iterator[None]:
     """Say which file it is that can't be used."""
     try:
-        yield
-    except ssl.SSLError as error:
-        why = error.reason or "it isn't a PEM file of the right kind"
-        raise NotConnected(f"push.tls.{setting} = {path!r} can't be used: {why}") from None
-    except OSError as error:
-        raise NotConnected(f"push.tls.{setting} = {path!r} can't be read: {error.strerror}") from None
+        with naming(f"push.tls.{setting}", path):
+            yield
+    except ConfigError as error:
+        raise NotConnected(str(error)) from None

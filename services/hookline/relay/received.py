@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from time import time_ns
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from hookline.relay.delivery import Delivery
 from hookline.relay.find import Gone, Undecided
-from hookline.relay.ownership import OwnedShard
+from hookline.relay.observation import AttemptEnd
 from hookline.relay.settle import Changes
 from hookline.relay.token import Token
 from hookline.v1 import delivery_pb2 as pb
@@ -51,7 +51,7 @@ class ReceivedSettlements:
         self._acked: dict[Delivery, pb.Settlement] = {}
         self._gone: list[tuple[pb.Settlement, Gone]] = []
         self._changes = Changes()
-        self._judged: list[tuple[pb.Settlement, OwnedShard]] = []
+        self._judged: list[tuple[pb.Settlement, Delivery]] = []
         """Those that ended an attempt."""
         self._elsewhere: list[pb.Settlement] = []
         """Those whose shards other relays own."""
@@ -95,14 +95,17 @@ class ReceivedSettlements:
                 self._elsewhere.append(settlement)
             elif (gone.shard.shard, gone.place) not in written.done:
                 self._fail(settlement, _SETTLED)
-        for settlement, shard in self._judged:
-            if shard.lost:
+        for settlement, delivery in self._judged:
+            if delivery.shard.lost:
                 self._fail(settlement, _STALE)
+            else:
+                self._dispatcher.observation.judged(delivery, settlement, arrived_at=self._arrived_at)
+        ended_at = datetime.now(UTC)
         for delivery in self._changes.acked:
             if delivery.shard.lost:
                 self._elsewhere.append(self._acked[delivery])
             else:
-                self._trace(delivery)
+                self._observe(delivery, ended_at)
         if self._elsewhere:
             await self._forward()
 
@@ -141,13 +144,13 @@ class ReceivedSettlements:
             if asked is None:
                 self._fail(settlement, _INVALID_VERDICT)
                 return
-            self._judged.append((settlement, delivery.shard))
+            self._judged.append((settlement, delivery))
             wanted = asked if settlement.retry.HasField("delay") else None
             self._dispatcher.failures.fail_in(
                 self._changes, delivery, "retried", settlement.retry.reason or "retry", asked=wanted
             )
         elif verdict == "reject":
-            self._judged.append((settlement, delivery.shard))
+            self._judged.append((settlement, delivery))
             self._dispatcher.failures.fail_in(
                 self._changes, delivery, "rejected", settlement.reject.reason or "rejected"
             )
@@ -172,10 +175,12 @@ class ReceivedSettlements:
             if reason is not None:
                 self._fail(settlement, reason)
 
-    def _trace(self, delivery: Delivery) -> None:
-        traces = self._dispatcher.traces
-        if traces.is_recording:
-            traces.settled(delivery, "ack", self._acked[delivery].traceparent, arrived_at=self._arrived_at)
+    def _observe(self, delivery: Delivery, ended_at: datetime) -> None:
+        self._dispatcher.observation.acked(
+            AttemptEnd(delivery, "acked", ended_at),
+            self._acked[delivery],
+            arrived_at=self._arrived_at,
+        )
 
     def _fail(self, settlement: pb.Settlement, reason: "pb.SettlementFailureReason.ValueType") -> None:
         self._failures.append(

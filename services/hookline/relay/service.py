@@ -10,6 +10,8 @@ import structlog
 
 from hookline.core.window import Limit
 from hookline.errors import DatabaseUnavailable, StatementRefused
+from hookline.relay.access.caller import Caller
+from hookline.relay.access.gate import Access
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.received import duration
 from hookline.relay.stream import Stream
@@ -45,8 +47,9 @@ death; so is being sent away."""
 class DeliveryService(DeliveryServiceServicer):
     """Serves streams; a coroutine over `read` and `write`, because a generator's cleanup may run elsewhere."""
 
-    def __init__(self, subscribers: Subscribers, *, heartbeat: timedelta) -> None:
+    def __init__(self, subscribers: Subscribers, access: Access, *, heartbeat: timedelta) -> None:
         self._subscribers = subscribers
+        self._access = access
         self._heartbeat = heartbeat
 
     async def Subscribe(self, request_iterator: object, context: "Context") -> None:  # type: ignore[override]  # noqa: N802  (the name in the contract; grpc.aio lets a handler write instead of yielding)
@@ -63,37 +66,52 @@ class DeliveryService(DeliveryServiceServicer):
         return await answer(context, self._settle(request))
 
     async def _settle(self, request: pb.SettleRequest) -> pb.SettleResponse:
+        self._access.caller().check_may_consume(request.subscription)
         _check(request, request.settlements)
         async with self._subscribers.dispatcher(request.subscription) as dispatcher:
             return pb.SettleResponse(failures=await dispatcher.settle(request.settlements))
 
     async def _pull(self, request: pb.PullRequest) -> pb.PullResponse:
+        caller = self._access.caller()
+        caller.check_may_consume(request.subscription)
         limit = _limit(request.window)
         if limit.events == 0:
             raise invalid("EMPTY_WINDOW", "set window.max_events to how many deliveries you can take")
         wait = duration(request.wait)
         if wait is None or wait > _LONGEST_PULL:
             raise invalid("WAIT_OUT_OF_RANGE", f"wait must be between 0 s and {_LONGEST_PULL.seconds} s")
-        pulled = await self._subscribers.pull(
-            request.subscription, _consumer(request.consumer), limit, wait=max(wait, _SHORTEST_PULL)
+        pulling = self._subscribers.pull(
+            request.subscription,
+            _consumer(request.consumer),
+            limit,
+            wait=max(wait, _SHORTEST_PULL),
+            caller=caller,
         )
+        pulled = await caller.while_allowed(request.subscription, pulling)
+        # What came in the moment in which it was refused is given back by who keeps the lease.
+        caller.check_may_consume(request.subscription)
         return pulled.response()
 
     async def _subscribe(self, context: "Context") -> None:
         first = await context.read()
         if not isinstance(first, pb.SubscribeRequest) or first.WhichOneof("message") != "start":
             raise invalid("START_EXPECTED", "the first message of a stream must be `start`")
+        caller = self._access.caller()
+        caller.check_may_consume(first.start.subscription)
         limit = _limit(first.start.window)
         consumer = _consumer(first.start.consumer)
         async with self._subscribers.open(first.start.subscription, consumer, limit) as (dispatcher, stream):
             await context.write(self._started(dispatcher, stream))
             dispatcher.join(stream)
-            _log.info("consumer joined", subscription=dispatcher.subscription.name, consumer=consumer)
-            reading = asyncio.create_task(self._read(context, dispatcher, stream))
+            name = dispatcher.subscription.name
+            _log.info("consumer joined", subscription=name, consumer=consumer, **caller.named)
+            reading = asyncio.create_task(self._read(context, dispatcher, stream, caller))
             writing = asyncio.create_task(self._write(context, dispatcher, stream))
+            refusing = asyncio.create_task(caller.refused(name))
+            ends = (reading, writing, refusing)
             took_leave = False
             try:
-                await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if reading.done() and reading.exception() is None:
                     # The consumer closed its side, or it died: then this call is cancelled in a moment.
                     stream.window.limit = Limit(0, 0)
@@ -102,21 +120,20 @@ class DeliveryService(DeliveryServiceServicer):
                     # It gets no more, but an answer to all that it settled.
                     dispatcher.leave(stream)
                     answered = asyncio.create_task(stream.confirmed_all())
-                    await asyncio.wait({answered, writing}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait({answered, writing, refusing}, return_when=asyncio.FIRST_COMPLETED)
                     answered.cancel()
                 took_leave = took_leave or any(
-                    task.done() and isinstance(task.exception(), _CONSUMER_LIVES)
-                    for task in (reading, writing)
+                    task.done() and isinstance(task.exception(), _CONSUMER_LIVES) for task in ends
                 )
             finally:
                 if took_leave:
                     dispatcher.leave(stream)
                 else:
                     dispatcher.lose(stream, "the consumer's stream broke")
-                for task in (reading, writing, *stream.settling):
+                for task in (*ends, *stream.settling):
                     task.cancel()
-                results = await asyncio.gather(reading, writing, return_exceptions=True)
-                _log.info("consumer left", subscription=dispatcher.subscription.name, consumer=consumer)
+                results = await asyncio.gather(*ends, return_exceptions=True)
+                _log.info("consumer left", subscription=name, consumer=consumer)
             for result in results:
                 if isinstance(result, Exception) and not isinstance(result, grpc.aio.BaseError):
                     raise result
@@ -131,11 +148,12 @@ class DeliveryService(DeliveryServiceServicer):
         started.heartbeat_interval.FromTimedelta(self._heartbeat)
         return pb.SubscribeResponse(started=started)
 
-    async def _read(self, context: "Context", dispatcher: Dispatcher, stream: Stream) -> None:
+    async def _read(self, context: "Context", dispatcher: Dispatcher, stream: Stream, caller: Caller) -> None:
         """Take the consumer's messages until it closes its side."""
         while isinstance(request := await context.read(), pb.SubscribeRequest):
             match request.WhichOneof("message"):
                 case "settlements":
+                    caller.check_may_consume(dispatcher.subscription.name)
                     _check(request, request.settlements.settlements)
                     await stream.room_for_settlements()
                     stream.owe_confirmation()

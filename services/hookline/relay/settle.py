@@ -13,6 +13,7 @@ from hookline.model import Shard
 from hookline.relay.delivery import Delivery
 from hookline.relay.find import Gone
 from hookline.relay.ownership import OwnedShard, Ownership
+from hookline.store.acks import Ack
 from hookline.store.session import Session
 from hookline.store.settlements import Attempt, DeliveryRow, Done, Written
 
@@ -59,6 +60,15 @@ class Changes:
     def size(self) -> int:
         """How much there is to write."""
         return len(self.acked) + len(self.late) + len(self.rows) + len(self.turns)
+
+    def unwritten_acks(self) -> list[Ack]:
+        """Acks that leave no row of an attempt: they go into the journal."""
+        written = {attempt.place for attempt in self.attempts if attempt.outcome == "acked"}
+        return [
+            Ack(one.event.seq, one.handed_at if one.hand_over else None, one.consumer)
+            for one in self.acked
+            if not one.shard.lost and (not written or one.place not in written)
+        ]
 
 
 class Settler:
@@ -171,17 +181,25 @@ class Settler:
         rows: dict[tuple[Shard, Place], DeliveryRow] = {}
         attempts: list[Attempt] = []
         turns: dict[tuple[Shard, Key], None] = {}
+        acked: list[Ack] = []
         for changes in taken:
             done += [Done(d.shard.shard, d.place) for d in changes.acked if d.has_row and not d.shard.lost]
             done += [Done(g.shard.shard, g.place, g.event) for g in changes.late if not g.shard.lost]
             rows.update(((row.shard, row.place), row) for shard, row in changes.rows if not shard.lost)
             attempts += changes.attempts
+            acked += changes.unwritten_acks()
             turns.update(((shard.shard, key), None) for shard, key in changes.turns if not shard.lost)
         if not (done or rows or attempts or turns):
-            await self._ownership.advance(self._session, moved)
+            await self._ownership.advance(self._session, moved, acked=acked)
             return Written(set(), {}, {})
         return await self._ownership.settle(
-            self._session, moved, done=done, rows=list(rows.values()), attempts=attempts, turns=list(turns)
+            self._session,
+            moved,
+            done=done,
+            rows=list(rows.values()),
+            attempts=attempts,
+            turns=list(turns),
+            acked=acked,
         )
 
 

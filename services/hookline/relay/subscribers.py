@@ -14,19 +14,25 @@ from hookline.core.subscription import Subscription
 from hookline.core.window import Limit
 from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.model import SubscriptionName
+from hookline.relay.access.caller import Caller
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.forward import Forwarder
+from hookline.relay.gauges import Service
 from hookline.relay.holder import Holder
+from hookline.relay.lines import AttemptLines
+from hookline.relay.metrics import RelayMetrics
+from hookline.relay.observation import Observation
 from hookline.relay.pull import PulledLease
 from hookline.relay.push import PushConsumer
 from hookline.relay.stream import Stream
 from hookline.relay.trace import DeliveryTraces
 from hookline.relay.wakeup import FORWARDED, MEMBERS, Wakeup
-from hookline.rpc import failed_precondition, not_found, unavailable
+from hookline.rpc import RpcError, failed_precondition, not_found, unavailable
 from hookline.store import subscriptions
 from hookline.store.session import Session
 from hookline.store.subscriptions import NAME
 from hookline.telemetry.tracing import Tracing
+from hookline.telemetry.wide_line import Choice
 
 _log = structlog.get_logger(__name__)
 
@@ -56,13 +62,23 @@ class Subscribers:
     """Serves consumers; a subscription without a consumer costs nothing, and leaves its shards to others."""
 
     def __init__(
-        self, dsn: str, settings: config.Relay, tracing: Tracing, wakeup: Wakeup, *, owner: str
+        self,
+        dsn: str,
+        settings: config.Relay,
+        tracing: Tracing,
+        metrics: RelayMetrics,
+        wakeup: Wakeup,
+        *,
+        owner: str,
+        log_attempts: Choice = "all",
     ) -> None:
         self._dsn = dsn
         self._settings = settings
         self._tracing = tracing
+        self._metrics = metrics
         self._wakeup = wakeup
         self._owner = owner
+        self._log_attempts = log_attempts
         self._session = Session(dsn, name="relay subscriptions")
         self._served: dict[SubscriptionName, _Served] = {}
         self._locks: dict[SubscriptionName, asyncio.Lock] = {}
@@ -79,6 +95,15 @@ class Subscribers:
 
     def __repr__(self) -> str:
         return f"<Subscribers {[served.dispatcher for served in self._served.values()]}>"
+
+    def services(self) -> list[Service]:
+        """What is done for each subscription that is served right now; may be asked by any thread."""
+        found = []
+        for name, served in self._served.copy().items():
+            holders = served.dispatcher.leases.holders.copy()
+            in_flight = sum(holder.window.events for holder in holders)
+            found.append(Service(name, in_flight, len(holders), len(served.dispatcher.shards)))
+        return found
 
     @asynccontextmanager
     async def open(self, name: str, consumer: str, limit: Limit) -> AsyncIterator[tuple[Dispatcher, Stream]]:
@@ -103,8 +128,13 @@ class Subscribers:
         async with self._use(name, linger=_LINGER_BETWEEN_CALLS) as served:
             yield served.dispatcher
 
-    async def pull(self, name: str, consumer: str, limit: Limit, *, wait: timedelta) -> PulledLease:
-        """Lease what is ready. Errors as of `open`; if the caller is cancelled, nothing stays leased."""
+    async def pull(
+        self, name: str, consumer: str, limit: Limit, *, wait: timedelta, caller: Caller
+    ) -> PulledLease:
+        """Lease what is ready. Errors as of `open`; if the caller is cancelled, nothing stays leased.
+
+        What is leased stays so as long as the caller may consume.
+        """
         async with self._use(name, linger=_LINGER_BETWEEN_CALLS) as served:
             _refuse_if_pushed(served.dispatcher.subscription)
             pulled = PulledLease(consumer, limit, served.dispatcher)
@@ -115,7 +145,7 @@ class Subscribers:
                 except asyncio.CancelledError:
                     served.dispatcher.leave(pulled)
                     raise
-        self._spawn(self._keep(served, pulled))
+        self._spawn(self._keep(served, pulled, caller))
         return pulled
 
     async def run(self) -> None:
@@ -197,11 +227,12 @@ class Subscribers:
         finally:
             served.holders.discard(holder)
 
-    async def _keep(self, served: _Served, pulled: PulledLease) -> None:
+    async def _keep(self, served: _Served, pulled: PulledLease, caller: Caller) -> None:
         """What was pulled stays leased until it is settled, or its deadline passes."""
         served.users += 1
         try:
-            await pulled.emptied()
+            with contextlib.suppress(RpcError):
+                await caller.while_allowed(served.dispatcher.subscription.name, pulled.emptied())
         finally:
             served.dispatcher.leave(pulled)
             served.users -= 1
@@ -218,6 +249,7 @@ class Subscribers:
         subscription = await subscriptions.find(self._session, name, within=_WITHIN)
         if subscription is None:
             return None
+        metrics = self._metrics.of(name)
         dispatcher = Dispatcher(
             self._dsn,
             subscription,
@@ -225,7 +257,10 @@ class Subscribers:
             lease=self._settings.lease,
             poll=self._settings.poll,
             heartbeat=self._settings.heartbeat,
-            traces=DeliveryTraces(self._tracing, name),
+            observation=Observation(
+                DeliveryTraces(self._tracing, name), metrics, AttemptLines(name, self._log_attempts)
+            ),
+            metrics=metrics,
             forwarder=self.forwarder,
         )
         served = self._served[name] = _Served(dispatcher)

@@ -16,6 +16,7 @@ CONTROL = "hookline_control"
 """An operator, or another relay, has changed something."""
 MEMBERS = "members"
 FORWARDED = "forwarded"
+ACCESS = "access"
 _CHECK = 1.0
 """Seconds between looks at whether the connection still lives."""
 
@@ -31,7 +32,8 @@ class Wakeup:
         self._hear: set[Callable[[], None]] = set()
         self.on_control: Callable[[str], None] = lambda _: None
         """Called on each hint that isn't about a commit: with "members" if relays came, left, or gave up shards, with
-        "forwarded" if settlements were passed on, with "" if operators changed anything."""
+        "forwarded" if settlements were passed on, with "access" if access tokens were changed, with "" if operators
+        changed anything else."""
 
     def subscribe(self, hear: Callable[[], None]) -> None:
         """Call `hear` on each commit."""
@@ -50,7 +52,7 @@ class Wakeup:
                         await self._session.listen(COMMITS, self._on_commit)
                         await self._session.listen(CONTROL, self.on_control)
                         # What was said while nobody listened.
-                        for kind in ("", MEMBERS, FORWARDED):
+                        for kind in ("", MEMBERS, FORWARDED, ACCESS):
                             self.on_control(kind)
                     except DatabaseUnavailable as error:
                         _log.warning("not listening for commits; polling", reason=str(error))

@@ -50,7 +50,7 @@ def add(
         attempt=delivery.attempt,
         revision=event.revision,
         traceparent=delivery.traceparent or event.traceparent,
-        tracestate=event.tracestate,
+        tracestate=delivery.tracestate if delivery.traceparent else event.tracestate,
         replay=f"replays/{delivery.replay}" if delivery.replay else "",
     )
     since = event.received_at - _EPOCH

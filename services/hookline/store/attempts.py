@@ -1,4 +1,4 @@
-"""The history of attempts, in a partition for each day."""
+"""The history of attempts and the journal of acks, in a partition for each day."""
 
 from datetime import timedelta
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from hookline.model import CursorState, OwnedCursor, Seq, Shard, SubscriptionName
+from hookline.store import acks
+from hookline.store.acks import Ack
 from hookline.store.session import Session
 from hookline.store.statements import load
 
@@ -62,10 +64,11 @@ async def advance(
     subscription: SubscriptionName,
     cursors: Sequence[OwnedCursor],
     *,
+    acked: Sequence[Ack] = (),
     lease: timedelta,
     within: timedelta,
 ) -> set[Shard]:
-    """Write how far each cursor has come and renew its lease; answers the shards that are still ours."""
+    """Write how far each cursor has come, what was acked of it, and renew its lease; answers the shards still ours."""
     rows = await session.fetch(
         _SQL["advance"],
         subscription,
@@ -75,6 +78,7 @@ async def advance(
         # As text: arrays of different lengths don't fit into one array.
         ["{" + ",".join(map(str, cursor.state.pending)) + "}" for cursor in cursors],
         lease,
+        *acks.columns(acked),
         within=within,
     )
     return {Shard(row["shard"]) for row in rows}

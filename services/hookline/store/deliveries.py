@@ -22,6 +22,8 @@ class DueDelivery(NamedTuple):
     """Attempts that failed."""
     portion: int
     first_at: datetime | None
+    failed_before: bool = False
+    """Its row says why it is in trouble; that stays when a dead letter is redriven and its attempts count no more."""
 
 
 class KeyWithRows(NamedTuple):
@@ -62,6 +64,7 @@ async def read_due(
             row["attempt"],
             row["portion"],
             row["first_at"],
+            row["failed_before"],
         )
         for row in rows
     ]

@@ -2,14 +2,15 @@
 
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
 from hashlib import sha256
 from importlib import resources
 
 import asyncpg
 import structlog
 
-from hookline.errors import DatabaseUnavailable, MigrationError
+from hookline.errors import MigrationError
+from hookline.store import roles
+from hookline.store.owner import LOCK, owner_connection
 
 _log = structlog.get_logger(__name__)
 
@@ -17,8 +18,6 @@ OLDEST_SERVER = 150000
 """PostgreSQL 15, as `server_version_num`."""
 DEFAULT_SEGMENT_EVENTS = 1_048_576
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('hookline.migrate', 0))"
-_CONNECT = timedelta(seconds=10)
 
 _BOOTSTRAP = """
 CREATE SCHEMA IF NOT EXISTS hookline;
@@ -71,17 +70,11 @@ async def migrate(dsn: str, *, shards: int, segment_events: int = DEFAULT_SEGMEN
             was initialised with another number of shards.
         DatabaseUnavailable: The server can't be reached.
     """
-    try:
-        connection = await asyncpg.connect(dsn, timeout=_CONNECT.total_seconds())
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise DatabaseUnavailable(
-            f"Postgres can't be reached: {error}; check HOOKLINE_DATABASE_URL and that the server runs"
-        ) from None
-    try:
+    async with owner_connection(dsn) as connection:
         await _check_server(connection)
         # One transaction per migration, all under one lock that each takes anew.
         async with connection.transaction():
-            await connection.execute(_LOCK)
+            await connection.execute(LOCK)
             await connection.execute(_BOOTSTRAP)
         applied = []
         for migration in known():
@@ -90,8 +83,7 @@ async def migrate(dsn: str, *, shards: int, segment_events: int = DEFAULT_SEGMEN
                 _log.info("migration applied", migration=f"{migration.version:04}_{migration.name}")
         await _check_not_newer(connection)
         await _initialise(connection, shards, segment_events)
-    finally:
-        await connection.close()
+        await roles.renew(connection)
     return applied
 
 
@@ -106,12 +98,14 @@ async def _check_server(connection: "asyncpg.Connection[asyncpg.Record]") -> Non
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> bool:
     """Apply one migration unless it was applied before."""
     async with connection.transaction():
-        await connection.execute(_LOCK)
+        await connection.execute(LOCK)
         applied = await connection.fetchval(
             "SELECT sha256 FROM hookline.migrations WHERE version = $1", migration.version
         )
         if applied is None:
             await connection.execute(migration.script)
+            # PostgreSQL lets everybody execute a new function.
+            await connection.execute("REVOKE ALL ON ALL ROUTINES IN SCHEMA hookline FROM PUBLIC")
             await connection.execute(
                 "INSERT INTO hookline.migrations (version, name, sha256) VALUES ($1, $2, $3)",
                 migration.version,

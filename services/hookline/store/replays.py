@@ -124,9 +124,13 @@ async def create(
     position: Seq,
     until_seq: Seq,
     max_rate: float,
+    reason: str = "",
     within: timedelta,
 ) -> int | None:
-    """Start a replay of the events above `position` and up to `until_seq`; None if there is no such subscription."""
+    """Start a replay of the events above `position` and up to `until_seq`, with a remark for people.
+
+    Answers None if there is no such subscription, or if one of the `event_ids` is no longer in the log.
+    """
     rows = await session.fetch(
         _SQL["create"],
         subscription,
@@ -139,6 +143,7 @@ async def create(
         selection.end_time,
         selection.event_ids,
         selection.seqs if selection.event_ids is not None else None,
+        reason,
         within=within,
     )
     return rows[0]["id"] if rows else None

@@ -6,9 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import asyncpg
-from asyncpg.connect_utils import SessionAttribute
+import structlog
 
 from hookline.errors import DatabaseUnavailable, StatementRefused
+from hookline.store import pooler
+from hookline.store.connections import OF_PROCESS
+
+_log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT = 5.0
 """Seconds until an attempt to connect is given up."""
@@ -38,7 +42,7 @@ class Session:
     After a deadline, a broken connection or a doubtful commit, the outcome of the statement is unknown: the
     connection is closed and `DatabaseUnavailable` raised. The next statement opens a new one.
 
-    Nothing here depends on session state, except `listen`.
+    Nothing here depends on session state, except `listen`. Where a pooler stands between, nothing is heard.
     """
 
     def __init__(self, dsn: str, *, name: str) -> None:
@@ -68,9 +72,14 @@ class Session:
             async with asyncio.timeout(within.total_seconds()), self._turn:
                 begun = True
                 connection = await self._open()
-                rows = await connection.fetch(statement, *args)
+                OF_PROCESS.used += 1
+                try:
+                    rows = await connection.fetch(statement, *args)
+                finally:
+                    OF_PROCESS.used -= 1
         except (OSError, TimeoutError, *_CLIENT_ERRORS) as error:
-            self._discard_if(begun)
+            if begun:
+                self._lose()
             reason = (
                 f"no answer within {within.total_seconds():g} s"
                 if isinstance(error, TimeoutError)
@@ -81,22 +90,26 @@ class Session:
             raise self._translate(error) from None
         except BaseException:
             # Cancelled in the middle of a statement: what comes back next would not be ours.
-            self._discard_if(begun)
+            if begun:
+                self.discard()
             raise
         if self._doubtful:
-            self.discard()
+            self._lose()
             raise DatabaseUnavailable(
                 "Postgres committed without its synchronous standby; the commit may be lost"
             )
         return rows
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
-        """Call `heard` with the payload of every NOTIFY, until the connection closes."""
+        """Call `heard` with the payload of every NOTIFY, until the connection closes; through a pooler, never."""
         try:
             connection = await self._open()
+            if pooler.is_behind(self._dsn):
+                _log.info("a pooler stands before Postgres: polling, without hints", session=self._name)
+                return
             await connection.add_listener(channel, lambda *notified: heard(str(notified[-1])))
         except (OSError, TimeoutError, *_CLIENT_ERRORS, asyncpg.PostgresError) as error:
-            self.discard()
+            self._lose()
             raise DatabaseUnavailable(f"Postgres: can't listen ({type(error).__name__})") from None
 
     def discard(self) -> None:
@@ -105,10 +118,11 @@ class Session:
         if connection is not None and not connection.is_closed():
             connection.terminate()
 
-    def _discard_if(self, begun: bool) -> None:  # noqa: FBT001
-        """Close the connection unless it runs somebody else's statement."""
-        if begun:
-            self.discard()
+    def _lose(self) -> None:
+        """Close the connection: it broke, or nobody knows what became of its statement."""
+        if self._connection is not None:
+            OF_PROCESS.losses += 1
+        self.discard()
 
     async def close(self) -> None:
         """Close the connection politely, or at once if that takes longer than a second."""
@@ -123,32 +137,23 @@ class Session:
     async def _open(self) -> "Connection":
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
+        if self._connection is not None:
+            OF_PROCESS.losses += 1
         self._connection = None
         self._doubtful = False
         try:
-            connection = await self._connect()
+            connection = await pooler.connect(
+                self._dsn, name=f"hookline {self._name}", timeout=CONNECT_TIMEOUT
+            )
         except asyncpg.PostgresError as error:
             # Whatever the reason, no statement was refused: there is no connection to run one on.
             raise DatabaseUnavailable(
                 f"Postgres: no connection: {type(error).__name__} (SQLSTATE {error.sqlstate})"
             ) from None
         connection.add_log_listener(self._on_log)
+        OF_PROCESS.add(connection)
         self._connection = connection
         return connection
-
-    async def _connect(self) -> "Connection":
-        return await asyncpg.connect(
-            self._dsn,
-            timeout=CONNECT_TIMEOUT,
-            max_cached_statement_lifetime=0,
-            # A demoted or lagging server must not take writes for a moment after a failover.
-            target_session_attrs=SessionAttribute.read_write,
-            server_settings={
-                "application_name": f"hookline {self._name}",
-                # A statement that waits for a lock ends when we have given it up, and its backend with it.
-                "client_connection_check_interval": "1s",
-            },
-        )
 
     def _on_log(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
         if message.sqlstate == _NOT_REPLICATED and message.severity == "WARNING":
@@ -158,6 +163,6 @@ class Session:
         """Make an error of ours without the server's DETAIL, which quotes the row."""
         sqlstate: str = error.sqlstate or "?????"
         if sqlstate.startswith(_BROKEN):
-            self.discard()
+            self._lose()
             return DatabaseUnavailable(f"Postgres: {type(error).__name__} (SQLSTATE {sqlstate})")
         return StatementRefused(f"Postgres: {type(error).__name__} (SQLSTATE {sqlstate})", sqlstate=sqlstate)

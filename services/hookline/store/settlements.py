@@ -10,14 +10,16 @@ import msgspec
 
 from hookline.core.turns import Key, Place
 from hookline.model import OwnedCursor, Shard, SubscriptionName
+from hookline.store import acks
+from hookline.store.acks import Ack
 from hookline.store.session import Session
 from hookline.store.statements import load
+from hookline.store.text import storable
 
 _SQL = load("settlements.sql")
 
 State = Literal["waiting", "blocked", "dead"]
 AttemptOutcome = Literal["acked", "retried", "rejected", "expired", "lost", "failed"]
-_LONGEST_REASON = 1000
 
 
 class Done(NamedTuple):
@@ -61,6 +63,8 @@ class Attempt:
     reason: str
     started_at: datetime
     ended_at: datetime
+    traceparent: str = ""
+    """The context that the consumer was given; "" for what is stored with the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ async def settle(
     rows: Sequence[DeliveryRow],
     attempts: Sequence[Attempt],
     turns: Sequence[tuple[Shard, Key]],
+    acked: Sequence[Ack] = (),
     lease: timedelta,
     within: timedelta,
 ) -> Written:
@@ -97,6 +102,7 @@ async def settle(
         rows: Deliveries that need one.
         attempts: What goes into the history.
         turns: Keys whose lowest row may go now.
+        acked: What goes into the journal of acks.
         lease: How long the shards stay ours.
         within: Deadline.
 
@@ -117,6 +123,7 @@ async def settle(
         _json(
             [{"shard": shard, "source": key.source, "ordering_key": key.ordering_key} for shard, key in turns]
         ),
+        *acks.columns(acked),
         within=within,
     )
     written = Written(set(), {}, {})
@@ -155,7 +162,7 @@ def _row(row: DeliveryRow) -> dict[str, Any]:
         "state": row.state,
         "source": row.source,
         "ordering_key": row.key.ordering_key if row.key is not None else "",
-        "reason": _text(row.reason),
+        "reason": storable(row.reason),
     }
 
 
@@ -166,16 +173,12 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "replay": attempt.place.replay,
         "attempt": attempt.number,
         "outcome": attempt.outcome,
-        "consumer": _text(attempt.consumer),
-        "reason": _text(attempt.reason),
+        "consumer": storable(attempt.consumer),
+        "reason": storable(attempt.reason),
         "started_at": attempt.started_at,
         "ended_at": attempt.ended_at,
+        "traceparent": attempt.traceparent,
     }
-
-
-def _text(text: str) -> str:
-    """What Postgres can store of a consumer's text: no NUL, and not without end."""
-    return text[:_LONGEST_REASON].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _json(value: object) -> str:

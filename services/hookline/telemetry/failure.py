@@ -16,10 +16,11 @@ def report(log: Any, event: str, error: BaseException, **fields: object) -> None
             choked on, nor by local variables, which hold payloads and secrets.
         fields: What else is known.
     """
-    log.error(event, failure=_describe(error), **fields)
+    log.error(event, failure=describe(error), **fields)
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """An error's type and the places that it came through, and those of what caused it."""
     told: list[str] = []
     seen: BaseException | None = error
     while seen is not None and len(told) < _MOST_CAUSES:

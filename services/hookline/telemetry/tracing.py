@@ -1,9 +1,9 @@
-"""Where spans go: nowhere, unless an OTLP endpoint is configured."""
+"""The tracer of a process, and the decision which work is traced."""
 
 import asyncio
-import os
 import random
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,16 @@ from opentelemetry.trace import NoOpTracer, Tracer
 
 import hookline
 from hookline.config import Telemetry
+from hookline.telemetry import export
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 """The version of the semantic conventions that names and attributes follow."""
-_EXPORT_TIMEOUT = 2.0
-"""Seconds that one export may take: a dead collector must not hold anything up."""
-_SHUTDOWN_DEADLINE = timedelta(seconds=1.5)
+_SHUTDOWN_DEADLINE = timedelta(seconds=2)
+"""Longer than the queue's own: this is for an exporter that doesn't come back from its end."""
 
 
 class Tracing:
@@ -27,15 +28,18 @@ class Tracing:
 
     Sampling is decided here, at the head, before any span exists: unsampled work makes no span objects. Inside
     a trace the sampled flag of the stored context decides.
+
+    Raises:
+        ConfigError: What is said about OTLP can't be used.
     """
 
     def __init__(self, settings: Telemetry, *, service: str) -> None:
-        endpoint = settings.otlp_endpoint or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+        exporter = export.span_exporter(settings)
         self._provider: TracerProvider | None = None
         self.tracer: Tracer = NoOpTracer()
-        self._ratio = settings.sample_ratio if endpoint else 0.0
-        if endpoint:
-            self._provider = _provider(endpoint, service)
+        self._ratio = settings.sample_ratio if exporter else 0.0
+        if exporter:
+            self._provider = _provider(exporter, service)
             self.tracer = self._provider.get_tracer("hookline", hookline.__version__, schema_url=SCHEMA_URL)
 
     @property
@@ -48,7 +52,7 @@ class Tracing:
         return self._ratio > 0 and (self._ratio >= 1 or random.random() < self._ratio)  # noqa: S311  (no secret)
 
     async def shutdown(self) -> None:
-        """Send what is left, within a deadline: the exporter's own shutdown may take much longer."""
+        """Send what is left, within 2 s."""
         provider, self._provider = self._provider, None
         if provider is None:
             return
@@ -57,7 +61,8 @@ class Tracing:
 
         def flush() -> None:
             provider.shutdown()
-            loop.call_soon_threadsafe(done.set)
+            with suppress(RuntimeError):  # nobody waits any longer
+                loop.call_soon_threadsafe(done.set)
 
         # A daemon thread: if the collector never answers, the process ends without it.
         threading.Thread(target=flush, name="span flush", daemon=True).start()
@@ -68,18 +73,13 @@ class Tracing:
             pass
 
 
-def _provider(endpoint: str, service: str) -> "TracerProvider":
-    """Send spans to an OTLP receiver. The exporter is imported when there is one: it brings all of gRPC."""
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+def _provider(exporter: "SpanExporter", service: str) -> "TracerProvider":
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415  (only those who trace pay for the SDK)
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
 
-    resource = Resource.create({"service.name": service, "service.version": hookline.__version__})
-    provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(
-        endpoint=endpoint, insecure=endpoint.startswith("http://"), timeout=_EXPORT_TIMEOUT
-    )
-    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=8192, schedule_delay_millis=500))
+    from hookline.telemetry.resource import resource  # noqa: PLC0415
+    from hookline.telemetry.span_queue import SpanQueue  # noqa: PLC0415
+
+    provider = TracerProvider(resource=resource(service), sampler=ALWAYS_ON, shutdown_on_exit=False)
+    provider.add_span_processor(SpanQueue(exporter))
     return provider

@@ -26,15 +26,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahookline/v1/delivery.proto\x12\x0bhookline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x01\n\x10SubscribeRequest\x12#\n\x05start\x18\x01 \x01(\x0b\x32\x12.hookline.v1.StartH\x00\x12%\n\x06window\x18\x02 \x01(\x0b\x32\x13.hookline.v1.WindowH\x00\x12\x33\n\x0bsettlements\x18\x03 \x01(\x0b\x32\x1c.hookline.v1.SettlementBatchH\x00\x42\t\n\x07message\"\x8e\x02\n\x11SubscribeResponse\x12\'\n\x07started\x18\x01 \x01(\x0b\x32\x14.hookline.v1.StartedH\x00\x12\x30\n\ndeliveries\x18\x02 \x01(\x0b\x32\x1a.hookline.v1.DeliveryBatchH\x00\x12;\n\x0c\x63onfirmation\x18\x03 \x01(\x0b\x32#.hookline.v1.SettlementConfirmationH\x00\x12+\n\theartbeat\x18\x04 \x01(\x0b\x32\x16.hookline.v1.HeartbeatH\x00\x12)\n\x08\x64raining\x18\x05 \x01(\x0b\x32\x15.hookline.v1.DrainingH\x00\x42\t\n\x07message\"T\n\x05Start\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12#\n\x06window\x18\x02 \x01(\x0b\x32\x13.hookline.v1.Window\x12\x10\n\x08\x63onsumer\x18\x03 \x01(\t\"/\n\x06Window\x12\x12\n\nmax_events\x18\x01 \x01(\x05\x12\x11\n\tmax_bytes\x18\x02 \x01(\x03\"\xac\x01\n\x07Started\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12/\n\x0c\x61\x63k_deadline\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x06window\x18\x04 \x01(\x0b\x32\x13.hookline.v1.Window\":\n\rDeliveryBatch\x12)\n\ndeliveries\x18\x01 \x03(\x0b\x32\x15.hookline.v1.Delivery\"\xa0\x02\n\x08\x44\x65livery\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x14\n\x0cordering_key\x18\x05 \x01(\t\x12/\n\x0breceived_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07headers\x18\x07 \x03(\x0b\x32\x13.hookline.v1.Header\x12\x0c\n\x04\x62ody\x18\x08 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12\x10\n\x08revision\x18\n \x01(\x08\x12\x13\n\x0btraceparent\x18\x0b \x01(\t\x12\x12\n\ntracestate\x18\x0c \x01(\t\x12\x0e\n\x06replay\x18\r \x01(\t\"%\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"Q\n\x0fSettlementBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12,\n\x0bsettlements\x18\x02 \x03(\x0b\x32\x17.hookline.v1.Settlement\"\xf8\x01\n\nSettlement\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x1f\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x10.hookline.v1.AckH\x00\x12#\n\x05retry\x18\x03 \x01(\x0b\x32\x12.hookline.v1.RetryH\x00\x12%\n\x06reject\x18\x04 \x01(\x0b\x32\x13.hookline.v1.RejectH\x00\x12%\n\x06\x65xtend\x18\x05 \x01(\x0b\x32\x13.hookline.v1.ExtendH\x00\x12\'\n\x07release\x18\x06 \x01(\x0b\x32\x14.hookline.v1.ReleaseH\x00\x12\x13\n\x0btraceparent\x18\x0f \x01(\tB\t\n\x07verdict\"\x05\n\x03\x41\x63k\"A\n\x05Retry\x12(\n\x05\x64\x65lay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x18\n\x06Reject\x12\x0e\n\x06reason\x18\x01 \x01(\t\"2\n\x06\x45xtend\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\t\n\x07Release\"\\\n\x16SettlementConfirmation\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x30\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32\x1e.hookline.v1.SettlementFailure\"h\n\x11SettlementFailure\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x34\n\x06reason\x18\x02 \x01(\x0e\x32$.hookline.v1.SettlementFailureReason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"e\n\tHeartbeat\x12\x37\n\x14oldest_unsettled_age\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x62\x61\x63klog\x18\x02 \x01(\x03\x12\x0e\n\x06paused\x18\x03 \x01(\x08\"4\n\x08\x44raining\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x83\x01\n\x0bPullRequest\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12#\n\x06window\x18\x02 \x01(\x0b\x32\x13.hookline.v1.Window\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x63onsumer\x18\x04 \x01(\t\"j\n\x0cPullResponse\x12)\n\ndeliveries\x18\x01 \x03(\x0b\x32\x15.hookline.v1.Delivery\x12/\n\x0c\x61\x63k_deadline\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\rSettleRequest\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12,\n\x0bsettlements\x18\x02 \x03(\x0b\x32\x17.hookline.v1.Settlement\"B\n\x0eSettleResponse\x12\x30\n\x08\x66\x61ilures\x18\x01 \x03(\x0b\x32\x1e.hookline.v1.SettlementFailure*\xa4\x02\n\x17SettlementFailureReason\x12)\n%SETTLEMENT_FAILURE_REASON_UNSPECIFIED\x10\x00\x12+\n\'SETTLEMENT_FAILURE_REASON_INVALID_TOKEN\x10\x01\x12)\n%SETTLEMENT_FAILURE_REASON_STALE_TOKEN\x10\x02\x12-\n)SETTLEMENT_FAILURE_REASON_ALREADY_SETTLED\x10\x03\x12(\n$SETTLEMENT_FAILURE_REASON_NO_VERDICT\x10\x04\x12-\n)SETTLEMENT_FAILURE_REASON_INVALID_VERDICT\x10\x05\x32\xe1\x01\n\x0f\x44\x65liveryService\x12N\n\tSubscribe\x12\x1d.hookline.v1.SubscribeRequest\x1a\x1e.hookline.v1.SubscribeResponse(\x01\x30\x01\x12;\n\x04Pull\x12\x18.hookline.v1.PullRequest\x1a\x19.hookline.v1.PullResponse\x12\x41\n\x06Settle\x12\x1a.hookline.v1.SettleRequest\x1a\x1b.hookline.v1.SettleResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahookline/v1/delivery.proto\x12\x0bhookline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x01\n\x10SubscribeRequest\x12#\n\x05start\x18\x01 \x01(\x0b\x32\x12.hookline.v1.StartH\x00\x12%\n\x06window\x18\x02 \x01(\x0b\x32\x13.hookline.v1.WindowH\x00\x12\x33\n\x0bsettlements\x18\x03 \x01(\x0b\x32\x1c.hookline.v1.SettlementBatchH\x00\x42\t\n\x07message\"\x8e\x02\n\x11SubscribeResponse\x12\'\n\x07started\x18\x01 \x01(\x0b\x32\x14.hookline.v1.StartedH\x00\x12\x30\n\ndeliveries\x18\x02 \x01(\x0b\x32\x1a.hookline.v1.DeliveryBatchH\x00\x12;\n\x0c\x63onfirmation\x18\x03 \x01(\x0b\x32#.hookline.v1.SettlementConfirmationH\x00\x12+\n\theartbeat\x18\x04 \x01(\x0b\x32\x16.hookline.v1.HeartbeatH\x00\x12)\n\x08\x64raining\x18\x05 \x01(\x0b\x32\x15.hookline.v1.DrainingH\x00\x42\t\n\x07message\"T\n\x05Start\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12#\n\x06window\x18\x02 \x01(\x0b\x32\x13.hookline.v1.Window\x12\x10\n\x08\x63onsumer\x18\x03 \x01(\t\"/\n\x06Window\x12\x12\n\nmax_events\x18\x01 \x01(\x05\x12\x11\n\tmax_bytes\x18\x02 \x01(\x03\"\xac\x01\n\x07Started\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12/\n\x0c\x61\x63k_deadline\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x06window\x18\x04 \x01(\x0b\x32\x13.hookline.v1.Window\":\n\rDeliveryBatch\x12)\n\ndeliveries\x18\x01 \x03(\x0b\x32\x15.hookline.v1.Delivery\"\xa0\x02\n\x08\x44\x65livery\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x14\n\x0cordering_key\x18\x05 \x01(\t\x12/\n\x0breceived_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07headers\x18\x07 \x03(\x0b\x32\x13.hookline.v1.Header\x12\x0c\n\x04\x62ody\x18\x08 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12\x10\n\x08revision\x18\n \x01(\x08\x12\x13\n\x0btraceparent\x18\x0b \x01(\t\x12\x12\n\ntracestate\x18\x0c \x01(\t\x12\x0e\n\x06replay\x18\r \x01(\t\"%\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"Q\n\x0fSettlementBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12,\n\x0bsettlements\x18\x02 \x03(\x0b\x32\x17.hookline.v1.Settlement\"\x8c\x02\n\nSettlement\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x1f\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x10.hookline.v1.AckH\x00\x12#\n\x05retry\x18\x03 \x01(\x0b\x32\x12.hookline.v1.RetryH\x00\x12%\n\x06reject\x18\x04 \x01(\x0b\x32\x13.hookline.v1.RejectH\x00\x12%\n\x06\x65xtend\x18\x05 \x01(\x0b\x32\x13.hookline.v1.ExtendH\x00\x12\'\n\x07release\x18\x06 \x01(\x0b\x32\x14.hookline.v1.ReleaseH\x00\x12\x13\n\x0btraceparent\x18\x0f \x01(\t\x12\x12\n\ntracestate\x18\x10 \x01(\tB\t\n\x07verdict\"\x05\n\x03\x41\x63k\"A\n\x05Retry\x12(\n\x05\x64\x65lay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x18\n\x06Reject\x12\x0e\n\x06reason\x18\x01 \x01(\t\"2\n\x06\x45xtend\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\t\n\x07Release\"\\\n\x16SettlementConfirmation\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x30\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32\x1e.hookline.v1.SettlementFailure\"h\n\x11SettlementFailure\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x34\n\x06reason\x18\x02 \x01(\x0e\x32$.hookline.v1.SettlementFailureReason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"e\n\tHeartbeat\x12\x37\n\x14oldest_unsettled_age\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x62\x61\x63klog\x18\x02 \x01(\x03\x12\x0e\n\x06paused\x18\x03 \x01(\x08\"4\n\x08\x44raining\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x83\x01\n\x0bPullRequest\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12#\n\x06window\x18\x02 \x01(\x0b\x32\x13.hookline.v1.Window\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x63onsumer\x18\x04 \x01(\t\"j\n\x0cPullResponse\x12)\n\ndeliveries\x18\x01 \x03(\x0b\x32\x15.hookline.v1.Delivery\x12/\n\x0c\x61\x63k_deadline\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\rSettleRequest\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12,\n\x0bsettlements\x18\x02 \x03(\x0b\x32\x17.hookline.v1.Settlement\"B\n\x0eSettleResponse\x12\x30\n\x08\x66\x61ilures\x18\x01 \x03(\x0b\x32\x1e.hookline.v1.SettlementFailure*\xa4\x02\n\x17SettlementFailureReason\x12)\n%SETTLEMENT_FAILURE_REASON_UNSPECIFIED\x10\x00\x12+\n\'SETTLEMENT_FAILURE_REASON_INVALID_TOKEN\x10\x01\x12)\n%SETTLEMENT_FAILURE_REASON_STALE_TOKEN\x10\x02\x12-\n)SETTLEMENT_FAILURE_REASON_ALREADY_SETTLED\x10\x03\x12(\n$SETTLEMENT_FAILURE_REASON_NO_VERDICT\x10\x04\x12-\n)SETTLEMENT_FAILURE_REASON_INVALID_VERDICT\x10\x05\x32\xe1\x01\n\x0f\x44\x65liveryService\x12N\n\tSubscribe\x12\x1d.hookline.v1.SubscribeRequest\x1a\x1e.hookline.v1.SubscribeResponse(\x01\x30\x01\x12;\n\x04Pull\x12\x18.hookline.v1.PullRequest\x1a\x19.hookline.v1.PullResponse\x12\x41\n\x06Settle\x12\x1a.hookline.v1.SettleRequest\x1a\x1b.hookline.v1.SettleResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hookline.v1.delivery_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SETTLEMENTFAILUREREASON']._serialized_start=2492
-  _globals['_SETTLEMENTFAILUREREASON']._serialized_end=2784
+  _globals['_SETTLEMENTFAILUREREASON']._serialized_start=2512
+  _globals['_SETTLEMENTFAILUREREASON']._serialized_end=2804
   _globals['_SUBSCRIBEREQUEST']._serialized_start=109
   _globals['_SUBSCRIBEREQUEST']._serialized_end=267
   _globals['_SUBSCRIBERESPONSE']._serialized_start=270
@@ -54,33 +54,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETTLEMENTBATCH']._serialized_start=1242
   _globals['_SETTLEMENTBATCH']._serialized_end=1323
   _globals['_SETTLEMENT']._serialized_start=1326
-  _globals['_SETTLEMENT']._serialized_end=1574
-  _globals['_ACK']._serialized_start=1576
-  _globals['_ACK']._serialized_end=1581
-  _globals['_RETRY']._serialized_start=1583
-  _globals['_RETRY']._serialized_end=1648
-  _globals['_REJECT']._serialized_start=1650
-  _globals['_REJECT']._serialized_end=1674
-  _globals['_EXTEND']._serialized_start=1676
-  _globals['_EXTEND']._serialized_end=1726
-  _globals['_RELEASE']._serialized_start=1728
-  _globals['_RELEASE']._serialized_end=1737
-  _globals['_SETTLEMENTCONFIRMATION']._serialized_start=1739
-  _globals['_SETTLEMENTCONFIRMATION']._serialized_end=1831
-  _globals['_SETTLEMENTFAILURE']._serialized_start=1833
-  _globals['_SETTLEMENTFAILURE']._serialized_end=1937
-  _globals['_HEARTBEAT']._serialized_start=1939
-  _globals['_HEARTBEAT']._serialized_end=2040
-  _globals['_DRAINING']._serialized_start=2042
-  _globals['_DRAINING']._serialized_end=2094
-  _globals['_PULLREQUEST']._serialized_start=2097
-  _globals['_PULLREQUEST']._serialized_end=2228
-  _globals['_PULLRESPONSE']._serialized_start=2230
-  _globals['_PULLRESPONSE']._serialized_end=2336
-  _globals['_SETTLEREQUEST']._serialized_start=2338
-  _globals['_SETTLEREQUEST']._serialized_end=2421
-  _globals['_SETTLERESPONSE']._serialized_start=2423
-  _globals['_SETTLERESPONSE']._serialized_end=2489
-  _globals['_DELIVERYSERVICE']._serialized_start=2787
-  _globals['_DELIVERYSERVICE']._serialized_end=3012
+  _globals['_SETTLEMENT']._serialized_end=1594
+  _globals['_ACK']._serialized_start=1596
+  _globals['_ACK']._serialized_end=1601
+  _globals['_RETRY']._serialized_start=1603
+  _globals['_RETRY']._serialized_end=1668
+  _globals['_REJECT']._serialized_start=1670
+  _globals['_REJECT']._serialized_end=1694
+  _globals['_EXTEND']._serialized_start=1696
+  _globals['_EXTEND']._serialized_end=1746
+  _globals['_RELEASE']._serialized_start=1748
+  _globals['_RELEASE']._serialized_end=1757
+  _globals['_SETTLEMENTCONFIRMATION']._serialized_start=1759
+  _globals['_SETTLEMENTCONFIRMATION']._serialized_end=1851
+  _globals['_SETTLEMENTFAILURE']._serialized_start=1853
+  _globals['_SETTLEMENTFAILURE']._serialized_end=1957
+  _globals['_HEARTBEAT']._serialized_start=1959
+  _globals['_HEARTBEAT']._serialized_end=2060
+  _globals['_DRAINING']._serialized_start=2062
+  _globals['_DRAINING']._serialized_end=2114
+  _globals['_PULLREQUEST']._serialized_start=2117
+  _globals['_PULLREQUEST']._serialized_end=2248
+  _globals['_PULLRESPONSE']._serialized_start=2250
+  _globals['_PULLRESPONSE']._serialized_end=2356
+  _globals['_SETTLEREQUEST']._serialized_start=2358
+  _globals['_SETTLEREQUEST']._serialized_end=2441
+  _globals['_SETTLERESPONSE']._serialized_start=2443
+  _globals['_SETTLERESPONSE']._serialized_end=2509
+  _globals['_DELIVERYSERVICE']._serialized_start=2807
+  _globals['_DELIVERYSERVICE']._serialized_end=3032
 # @@protoc_insertion_point(module_scope)

@@ -436,12 +436,15 @@ class Settlement(_message.Message):
     EXTEND_FIELD_NUMBER: _builtins.int
     RELEASE_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    TRACESTATE_FIELD_NUMBER: _builtins.int
     token: _builtins.bytes
     """From the delivery."""
     traceparent: _builtins.str
     """The W3C traceparent of the span that processed the delivery, so that the
     settlement joins its trace. Optional.
     """
+    tracestate: _builtins.str
+    """Its W3C tracestate. Optional."""
     @_builtins.property
     def ack(self) -> Global___Ack:
         """Done: never deliver this event to this subscription again."""
@@ -472,10 +475,11 @@ class Settlement(_message.Message):
         extend: Global___Extend | None = ...,
         release: Global___Release | None = ...,
         traceparent: _builtins.str = ...,
+        tracestate: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "extend", b"extend", "reject", b"reject", "release", b"release", "retry", b"retry", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "extend", b"extend", "reject", b"reject", "release", b"release", "retry", b"retry", "token", b"token", "traceparent", b"traceparent", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "extend", b"extend", "reject", b"reject", "release", b"release", "retry", b"retry", "token", b"token", "traceparent", b"traceparent", "tracestate", b"tracestate", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_verdict: _TypeAlias = _typing.Literal["ack", "retry", "reject", "extend", "release"]  # noqa: Y015
     _WhichOneofArgType_verdict: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015

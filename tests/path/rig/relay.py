@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from hookline import config
 from hookline.model import SubscriptionName
 from hookline.relay import server as relay_server
 from hookline.relay.dispatch import Dispatcher
+from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.tracing import Tracing
 
 Subscriptions = Mapping[str, Mapping[str, Any]]
@@ -28,13 +29,18 @@ class Relay:
         lease: timedelta = timedelta(seconds=10),
         heartbeat: timedelta = HEARTBEAT,
         port: int = 0,
+        access: Literal["open", "tokens"] = "open",
+        beside: relay_server.Services | None = None,
     ) -> None:
         self._dsn = dsn
         self._settings = config.Settings(
             subscriptions={name: config.Subscription(**values) for name, values in subscriptions.items()},
-            relay=config.Relay(lease=lease, poll=timedelta(milliseconds=50), heartbeat=heartbeat),
+            relay=config.Relay(
+                lease=lease, poll=timedelta(milliseconds=50), heartbeat=heartbeat, access=access
+            ),
         )
         self.port = port
+        self._beside = beside
 
     @property
     def target(self) -> str:
@@ -56,6 +62,8 @@ class Relay:
             self._dsn,
             self._settings.relay.model_copy(update={"grpc": self.target}),
             Tracing(config.Telemetry(), service="hookline-relay"),
+            Metrics(config.Telemetry(), service="hookline-relay"),
+            self._beside,
         )
         self.subscribers = self._relay.subscribers
         self.port = self._relay.port
@@ -66,3 +74,5 @@ class Relay:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._relay.stop(grace=0)
+        if self._beside is not None:
+            await self._beside.close()

@@ -14,6 +14,7 @@ from google.rpc.status_pb2 import Status
 
 from hookline.v1 import delivery_pb2 as pb
 from hookline.v1.delivery_pb2_grpc import DeliveryServiceStub
+from path.rig.access import bearer
 
 PATIENCE = 10.0
 """Seconds until a test gives up waiting for what must come: far more than it ever takes."""
@@ -29,10 +30,10 @@ class StreamEnded(Exception):
 class RawStream:
     """One Subscribe call. Keeps what arrives until the test asks for it."""
 
-    def __init__(self, target: str, *, options: tuple[tuple[str, Any], ...] = ()) -> None:
+    def __init__(self, target: str, *, token: str = "", options: tuple[tuple[str, Any], ...] = ()) -> None:
         unlimited = ("grpc.max_receive_message_length", -1)
         self._channel = grpc.aio.insecure_channel(target, options=(unlimited, *options))
-        self.call: Any = DeliveryServiceStub(self._channel).Subscribe()
+        self.call: Any = DeliveryServiceStub(self._channel).Subscribe(metadata=bearer(token))
         self._deliveries: deque[pb.Delivery] = deque()
         self._confirmations: dict[int, pb.SettlementConfirmation] = {}
         self._sequence = 0

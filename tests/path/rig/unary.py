@@ -10,13 +10,15 @@ from google.rpc.status_pb2 import Status
 
 from hookline.v1 import delivery_pb2 as pb
 from hookline.v1.delivery_pb2_grpc import DeliveryServiceStub
+from path.rig.access import bearer
 
 
 class Unary:
     """Pull and Settle on a channel of its own."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, token: str = "") -> None:
         self._channel = grpc.aio.insecure_channel(target)
+        self._metadata = bearer(token)
         self.stub: Any = DeliveryServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -34,7 +36,7 @@ class Unary:
         )
         if wait:
             request.wait.FromMilliseconds(int(wait * 1000))
-        return self.stub.Pull(request)
+        return self.stub.Pull(request, metadata=self._metadata)
 
     async def pull(self, subscription: str = "all", **request: Any) -> list[pb.Delivery]:
         return list((await self.call(subscription, **request)).deliveries)
@@ -43,7 +45,7 @@ class Unary:
         self, settlements: Iterable[pb.Settlement], *, subscription: str = "all"
     ) -> pb.SettleResponse:
         response: pb.SettleResponse = await self.stub.Settle(
-            pb.SettleRequest(subscription=subscription, settlements=settlements)
+            pb.SettleRequest(subscription=subscription, settlements=settlements), metadata=self._metadata
         )
         return response
 

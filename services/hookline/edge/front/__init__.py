@@ -1,6 +1,7 @@
 """The edge's HTTP front: what stands between a socket and the application.
 
 server        uvicorn, with this front as its protocol
+tls           between a socket and its connection, where TLS is spoken
 connection    one socket: where its bytes go, and in which order requests are answered
 head          one request's head, read so strictly that nobody can read it in another way
 body          where a request's body ends

@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport = None  # type: ignore[assignment] # until connection_made
         self._server: tuple[str, int] | None = None
         self._client: tuple[str, int] | None = None
+        self._scheme = "http"
         self._held: bytearray | None = None
         """The beginning of a head."""
         self._skipped = False
@@ -74,6 +75,8 @@ class Connection(asyncio.Protocol):
         transport = self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
         self._server = _address(transport.get_extra_info("sockname"))
         self._client = _address(transport.get_extra_info("peername"))
+        if transport.get_extra_info("ssl_object") is not None:
+            self._scheme = "https"
         transport.set_write_buffer_limits(high=_MOST_UNSENT)
         self._server_state.connections.add(self)  # type: ignore[arg-type] # uvicorn names its own protocols
         if self._connections.admit(self, self._client[0] if self._client else ""):
@@ -222,6 +225,10 @@ class Connection(asyncio.Protocol):
         """End at once."""
         self._transport.abort()
 
+    def count(self, cause: str) -> None:
+        """Count that its client sent what isn't even the beginning of a request."""
+        self._connections.count(cause)
+
     # From bytes to requests.
 
     def _take_head(self, data: bytes | bytearray) -> None:
@@ -318,7 +325,7 @@ class Connection(asyncio.Protocol):
             "http_version": "1.0" if request.is_http_1_0 else "1.1",
             "server": self._server,
             "client": self._client,
-            "scheme": "http",
+            "scheme": self._scheme,
             "method": request.method,
             "root_path": "",
             "path": path,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hookline.config import Edge
+from hookline.edge.proxies import Proxies
 
 if TYPE_CHECKING:
     from hookline.edge.front.connection import Connection
@@ -65,13 +66,21 @@ class Connections:
         self._queues = (self.idle, self.heads, self.bodies, self.unread, self.leaving)
         self._open: set[Connection] = set()
         """Those that aren't leaving."""
+        self._proxies = Proxies(limits.trusted_proxies)
         self._addresses: Counter[str] = Counter()
         self._refusals: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        """Connections that we ended, or refused to answer properly, by cause; since the start."""
         self._tick = min(
             _SLOWEST_TICK, *(queue.allowance / _TICKS for queue in self._queues if queue.allowance)
         )
         self._timer: asyncio.TimerHandle | None = None
         self._reported = 0.0
+
+    @property
+    def open(self) -> int:
+        """How many there are, beside those that had their last answer."""
+        return len(self._open)
 
     def admit(self, connection: "Connection", address: str) -> bool:
         """Take a new connection in; answers whether it may send requests.
@@ -87,7 +96,8 @@ class Connections:
             self._reported = loop.time()
             self._timer = loop.call_later(self._tick, self._sweep)
         most_of_one = self.limits.max_connections_per_address
-        if most_of_one is not None and self._addresses[address] > most_of_one:
+        is_too_many = most_of_one is not None and self._addresses[address] > most_of_one
+        if is_too_many and not self._proxies.trusts(address):  # whose address all clients share
             return False
         if len(self._open) > self.limits.max_connections:
             for queue in (self.idle, self.heads, self.bodies, self.unread):
@@ -121,8 +131,9 @@ class Connections:
                     first.abort()
 
     def count(self, code: str) -> None:
-        """Count a refusal for the log."""
+        """Count a refusal."""
         self._refusals[code] += 1
+        self.ended[code] += 1
 
     def _sweep(self) -> None:
         """End every wait that has been too long."""

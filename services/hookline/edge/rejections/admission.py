@@ -225,7 +225,7 @@ async def running_intake(dsn: str, *, commit_deadline: timedelta) -> AsyncIterat
         max_events=_CHUNK,
         max_bytes=2 * _CHUNK_BYTES,
         commit_deadline=commit_deadline,
-        on_commit=lambda _: None,
+        on_commit=lambda *_: None,
     )
     writing = asyncio.create_task(intake.run())
     try:

@@ -131,6 +131,7 @@ class Rejections:
         self._lost_at: float | None = None
         self._dropped: Counter[tuple[str, str]] = Counter()
         self._told: Counter[tuple[str, str]] = Counter()
+        self._dropped_total = 0
         self.written = 0
         """How many were committed."""
 
@@ -142,6 +143,11 @@ class Rejections:
     def dropped(self) -> Mapping[tuple[str, str], int]:
         """How many weren't kept, by source and cause, since the start."""
         return self._dropped
+
+    @property
+    def dropped_total(self) -> int:
+        """How many weren't kept, since the start."""
+        return self._dropped_total
 
     @property
     def held_bytes(self) -> int:
@@ -160,6 +166,7 @@ class Rejections:
     def count(self, source: str, cause: str) -> None:
         """Only count a refused request. A source that isn't configured is counted as "": its name is the sender's."""
         self._dropped[source if source in self._sources else "", cause] += 1
+        self._dropped_total += 1
 
     async def run(self) -> None:
         """Write until cancelled, then write what still waits, for two seconds at most."""

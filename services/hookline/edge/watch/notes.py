@@ -1,5 +1,6 @@
 """What one edge has noticed of one source's bodies of one type, and has not written yet."""
 
+from collections import Counter
 from uuid import UUID
 
 from hookline.core.shape import body as shape_body
@@ -20,11 +21,25 @@ _LINEAGE_BYTES = 8
 Findings = dict[SchemaFinding, tuple[UUID | None, int]]
 
 
+class Noticed:
+    """How many bodies stood out since the start, of all types."""
+
+    def __init__(self) -> None:
+        self.findings: Counter[tuple[str, str]] = Counter()
+        """By source and kind: "schema" for what a JSON Schema doesn't allow, else as `DriftKind`."""
+        self.skipped: Counter[str] = Counter()
+        """By source: there was no time to look at them."""
+
+    def __repr__(self) -> str:
+        return f"<Noticed findings={self.findings.total()} skipped={self.skipped.total()}>"
+
+
 class Notes:
     """Learned, found and counted since the last write."""
 
-    def __init__(self, name: Name, rules: Rules) -> None:
+    def __init__(self, name: Name, rules: Rules, noticed: Noticed) -> None:
         self.name = name
+        self._noticed = noticed
         self.queued = 0
         """Bodies that wait to be looked at."""
         self.skipped = 0
@@ -73,7 +88,13 @@ class Notes:
 
     def find(self, finding: SchemaFinding, event_id: UUID | None) -> None:
         """Note what the schema doesn't allow in a body."""
+        self._noticed.findings[self.name[0], "schema"] += 1
         _add(self._findings, finding, event_id, 1)
+
+    def skip(self) -> None:
+        """Note that there was no time to look at a body."""
+        self._noticed.skipped[self.name[0]] += 1
+        self.skipped += 1
 
     def meet(self, stored: Stored) -> None:
         """Take over what the database has."""
@@ -104,6 +125,8 @@ class Notes:
     def written(self) -> None:
         """The last change is in the database."""
         assert self._tried is not None
+        for drift in self._tried.drifts:
+            self._noticed.findings[self.name[0], drift.kind] += drift.count
         self.stored = Stored(self._tried.version + 1, self._tried.shape)
         self._tried = None
         self._lesson = Lesson()

@@ -16,7 +16,7 @@ import structlog
 from hookline.core.shape.finding import SchemaFinding
 from hookline.core.shape.learner import Subject
 from hookline.edge.watch.knowledge import SchemaStore
-from hookline.edge.watch.notes import Notes
+from hookline.edge.watch.notes import Notes, Noticed
 from hookline.edge.watch.rules import Rules
 from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.model import SourceName
@@ -65,6 +65,8 @@ class SchemaWatch:
         self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
+        self.noticed = Noticed()
+        """Of all sources, since the start."""
 
     def __repr__(self) -> str:
         return f"<SchemaWatch types={len(self._notes)} queued={len(self._queue)}>"
@@ -100,7 +102,7 @@ class SchemaWatch:
             or len(self._queue) >= _MOST_QUEUED
             or self._queued_bytes + len(body) > _MOST_QUEUED_BYTES
         ):
-            notes.skipped += 1
+            notes.skip()
             return
         notes.queued += 1
         self._queued_bytes += len(body)
@@ -168,14 +170,14 @@ class SchemaWatch:
         if self._types[source] >= MOST_TYPES:
             return self._late(source, rules)
         self._types[source] += 1
-        notes = self._notes[name] = Notes(name, rules)
+        notes = self._notes[name] = Notes(name, rules, self.noticed)
         return notes
 
     def _late(self, source: SourceName, rules: Rules) -> Notes:
         """What counts the bodies of the types that aren't told apart."""
         name = source, LATE_TYPE
         if name not in self._notes:
-            self._notes[name] = Notes(name, rules)
+            self._notes[name] = Notes(name, rules, self.noticed)
         return self._notes[name]
 
     def _set_aside(self, late: Notes) -> None:

@@ -39,12 +39,24 @@ UPDATE hookline.cursors AS c
  WHERE c.subscription = $1 AND c.shard = free.shard
 RETURNING c.shard, c.epoch, c.position, c.pending;
 
--- advance: move cursors that are still ours and renew their leases; answers those that were
-UPDATE hookline.cursors AS c
-   SET position = m.position, pending = m.pending::bigint[], lease_until = clock_timestamp() + $6
-  FROM unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::text[]) AS m (shard, epoch, position, pending)
- WHERE c.subscription = $1 AND c.shard = m.shard AND c.epoch = m.epoch
-RETURNING c.shard;
+-- advance: move cursors that are still ours, renew their leases, and write down what was acked ($7 to $9); answers those that were
+WITH moved AS (
+    UPDATE hookline.cursors AS c
+       SET position = m.position, pending = m.pending::bigint[], lease_until = clock_timestamp() + $6
+      FROM unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::text[]) AS m (shard, epoch, position, pending)
+     WHERE c.subscription = $1 AND c.shard = m.shard AND c.epoch = m.epoch
+    RETURNING c.shard
+),
+journal AS (
+    INSERT INTO hookline.acks (acked_at, block, subscription, lost, consumers, entries)
+    SELECT statement_timestamp(), a.block, $1,
+           -- Instead of leaving out their entries, one by one, for a case that is rare.
+           nullif(ARRAY(SELECT s FROM unnest($2::smallint[]) AS s WHERE s NOT IN (SELECT shard FROM moved)), '{}'),
+           $9::text[], a.entries
+      FROM unnest($7::bigint[], $8::bytea[]) AS a (block, entries)
+     WHERE EXISTS (SELECT FROM moved)
+)
+SELECT shard FROM moved;
 
 -- renew: keep leases that are still ours; answers those that were
 UPDATE hookline.cursors AS c

@@ -1,7 +1,9 @@
 -- read_due: deliveries whose time has come, with their events; without those that the relay holds already
 SELECT event_id, seq, received_at, shard, revision, source, type, ordering_key, traceparent, tracestate, headers, body,
-       of_replay, attempt, portion, first_at
-  FROM hookline.read_due($1, $2, $3, $4, $5, $6);
+       of_replay, attempt, portion, first_at,
+       (SELECT d.reason <> '' FROM hookline.deliveries AS d
+         WHERE d.shard = due.shard AND d.subscription = $1 AND d.seq = due.seq AND d.replay = due.of_replay) IS TRUE AS failed_before
+  FROM hookline.read_due($1, $2, $3, $4, $5, $6) AS due;
 
 -- next_due: how long until the next delivery is due
 SELECT hookline.next_due($1, $2) AS wait;

@@ -12,11 +12,11 @@ SELECT coalesce(min(first.seq) - 1, (SELECT last_value FROM hookline.outbox_seq)
   FROM generate_series(0, (SELECT shards - 1 FROM hookline.installation)) AS s (shard)
  CROSS JOIN LATERAL (SELECT seq FROM hookline.outbox AS o WHERE o.shard = s.shard ORDER BY o.seq LIMIT 1) AS first;
 
--- create: start a replay and hint to relays; answers nothing if there is no such subscription
+-- create: start a replay and hint to relays; answers nothing if there is no such subscription, or if events were dropped
 WITH created AS (
     INSERT INTO hookline.replays
-           (subscription, position, until_seq, max_rate, sources, types, start_time, end_time, event_ids, seqs)
-    SELECT s.name, $2, $3, $4, $5, $6, $7, $8, $9, $10
+           (subscription, position, until_seq, max_rate, sources, types, start_time, end_time, event_ids, seqs, reason)
+    SELECT s.name, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
       FROM hookline.subscriptions AS s
      WHERE s.name = $1 AND s.deleted_at IS NULL
        -- Against a deletion at the same moment, which would not see the new row.
