@@ -53,6 +53,10 @@ test: $(READY) ## Run the tests; PG=DIR tests against the PostgreSQL programs in
 prometheus: ## Install promtool and prometheus, which test alerts and dashboards, if they are missing (Debian, as root)
 	@tests/deploy/install-prometheus
 
+.PHONY: pgbouncer
+pgbouncer: ## Install pgbouncer, which tests work behind a pooler, if it is missing (Debian, as root)
+	@tests/path/install-pgbouncer
+
 .PHONY: check
 check: $(READY) ## Format, lint, types, architecture, contracts, generated code
 	$(BIN)/ruff format --check

@@ -24,8 +24,11 @@ Follow one webhook, hop by hop:
 
 Beside the path: `edge.rejections` (what was refused), `edge.secrets` (live secrets), `edge.watch` (shapes of bodies),
 `sealing` (what is stored encrypted), `relay.access` (who may call), `admin` (gRPC for operators), `relay.replayer`
-(events of the past once more), `config` (hookline.toml), `embedded` (the PostgreSQL that comes along), `telemetry`
-(traces and logs), `cli` (the `hookline` command), `simulator` (a provider to try it with).
+(events of the past once more), `store.acks` and `store.timeline` (what happened to one event), `config`
+(hookline.toml), `embedded` (the PostgreSQL that comes along), `telemetry` (traces, metrics, logs), `edge.observation`
+and `relay.observation` (where the path tells them), `status` (`/metrics`, `/healthz`, `/readyz`), `tls` (certificates
+that are renewed while they serve), `doctor` (what is wrong with a deployment), `cli` (the `hookline` command),
+`simulator` (a provider to try it with).
 """
 
 __version__ = "0.1.0"

@@ -11,20 +11,20 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from cli.doctored import ALL, LONG, NO_KEY, looked, settings, wrong
+from cli.doctored import ALL, FREE, LONG, NO_KEY, looked, settings, wrong
 from cli.pooler import Pooler
 from conftest import SHARDS
 from hookline.admin.server import AdminServices
 from hookline.core.validity import ALWAYS
 from hookline.doctor import connections, finding
 from hookline.doctor.finding import Finding
-from hookline.store.rights import Duty
 from hookline.edge.app import create_app
 from hookline.model import SourceName
 from hookline.relay import server
 from hookline.sealing import encode_key, random_key
 from hookline.store import secrets
 from hookline.store.migrate import known, migrate
+from hookline.store.rights import Duty
 from hookline.store.session import Session
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.tracing import Tracing
@@ -33,6 +33,7 @@ from path.rig.postgres import PostgresProcess
 from path.rig.process import EdgeProcess, RelayProcess, write_config
 from path.rig.stream import RawStream
 from path.rig.webhooks import body, post
+from store.role_rig import DutyRoles
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -146,6 +147,8 @@ async def test_what_the_database_is_told_wrong_is_found(tmp_path: Path, database
 
     async with Pooler(database, tmp_path) as pooler:
         assert await wrong(settings(pooler.dsn)) == {**usual, "database.pooler": "warning"}
+        hearing = settings(pooler.dsn, database={**FREE["database"], "direct_url": database})
+        assert await wrong(hearing) == usual
 
     newest = known()[-1].version
     async with connect(database) as connection:
@@ -219,17 +222,13 @@ async def test_a_role_with_nothing_but_what_the_doctor_says_can_do_the_work(
             f"rights.{duty}" for duty in ALL
         }
         assert lacking["schema.migrations"].level == "warning"
+        assert lacking["rights.relay"].found.startswith(
+            "role doctored lacks USAGE on schema hookline, SELECT on table installation, "
+        )
+        roles = DutyRoles(database)
+        await roles.create()
         async with connect(database) as connection:
-            await _grant(connection, lacking, "edge", "relay")
-            # Parts that they have to make: segments and days.
-            for table in ("outbox", "attempts", "acks"):
-                part = await connection.fetchval(
-                    "SELECT max(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = $1::text::regclass"
-                    " AND inhrelid::regclass::text !~ 'default'",
-                    f"hookline.{table}",
-                )
-                if part is not None:
-                    await connection.execute(f"DROP TABLE {part}")
+            await _grant(connection, lacking, roles, "edge", "relay")
             config = write_config(
                 tmp_path / "hookline.toml",
                 {
@@ -246,22 +245,19 @@ async def test_a_role_with_nothing_but_what_the_doctor_says_can_do_the_work(
                     assert not (await stream.reject(*held, reason="no")).failures
                 for process in (edge, relay):
                     assert "InsufficientPrivilege" not in process.output()
-            await _grant(connection, await looked(chosen), "operator")
+            await _grant(connection, await looked(chosen), roles, "operator")
             found = await looked(chosen)
             assert [found[f"rights.{duty}"].level for duty in ALL] == ["ok"] * 3
             # One right less, and it is named; by those whose work takes it.
-            await connection.execute("REVOKE INSERT ON hookline.rejections FROM doctored")
+            for duty in ALL:
+                await connection.execute(f"REVOKE INSERT ON hookline.events FROM {roles.name(duty)}")
             found = await looked(chosen)
             assert [check for check, one in found.items() if one.level == "problem"] == [
                 "rights.edge",
                 "rights.operator",
             ]
-            assert found["rights.edge"].fix.split("; ")[0] == (
-                'GRANT INSERT ON hookline.rejections TO "doctored"'
-            )
+            assert found["rights.edge"].found == "role doctored lacks INSERT on table events"
             assert "rights.edge" not in await looked(chosen, "relay")
-            for table in ("outbox", "attempts", "acks"):
-                await connection.execute(f"ALTER TABLE hookline.{table} OWNER TO postgres")
 
 
 @pytest.fixture
@@ -320,9 +316,12 @@ async def test_a_server_that_keeps_no_promise_is_told_so(directory: Path) -> Non
         postgres.stop()
 
 
-async def _grant(connection: Any, found: dict[str, Finding], *duties: Duty) -> None:
-    """Do what the doctor says."""
+async def _grant(connection: Any, found: dict[str, Finding], roles: DutyRoles, *duties: Duty) -> None:
+    """Do what the doctor says, with the roles of this test."""
     for duty in duties:
-        for grant in found[f"rights.{duty}"].fix.split("; ")[:-1]:
-            assert grant.startswith(("GRANT ", "ALTER TABLE ")), grant
-            await connection.execute(grant)
+        said = 'run "hookline roles create" as who owns the schema, then '
+        fix = found[f"rights.{duty}"].fix
+        assert fix.startswith(said)
+        grant = fix.removeprefix(said).partition(";")[0]
+        assert grant == f'GRANT hookline_{duty} TO "doctored"'
+        await connection.execute(grant.replace(f"hookline_{duty}", roles.name(duty)))

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
@@ -141,6 +142,34 @@ async def test_silent_connections_keep_nobody_from_the_status() -> None:
     with pytest.raises(httpx.ConnectError):
         async with httpx.AsyncClient() as client:
             await client.get(f"http://{where}/healthz")
+
+
+class SlowMetrics(Metrics):
+    """Takes as long to read as a test wants."""
+
+    def __init__(self) -> None:
+        super().__init__(Telemetry(), service="test")
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def exposition(self) -> tuple[bytes, str]:
+        self.asked.set()
+        assert self.go_on.wait(10)
+        return super().exposition()
+
+
+async def test_a_scrape_keeps_nobody_waiting() -> None:
+    where, metrics = f"127.0.0.1:{free_port()}", SlowMetrics()
+    serving = status.serving(
+        where, setting="edge.status", service="test", readiness=lambda: (), metrics=metrics
+    )
+    async with serving, httpx.AsyncClient(base_url=f"http://{where}", timeout=5) as client:
+        scrapes = [asyncio.create_task(client.get("/metrics")) for _ in range(3)]
+        try:
+            await until(metrics.asked.is_set, "one reads")
+            assert (await client.get("/healthz")).status_code == 200
+        finally:
+            metrics.go_on.set()
+        assert {answer.text.splitlines()[-1] for answer in await asyncio.gather(*scrapes)} == {"# EOF"}
 
 
 async def _end(reader: Any) -> bool:

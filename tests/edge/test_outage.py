@@ -3,17 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 
 from edge.fault_proxy import FaultProxy
 from edge.ledger import missing, rows
 from edge.provider import Answer, Wire, body, send
 from edge.running import edge
+from hookline.edge.intake import Intake
 from hookline.embedded import EmbeddedPostgres
+from hookline.model import Accepted
+from hookline.process import beside
 from store.waiting import hold_shards, let_shards_go, until
+from store.webhooks import webhook
 
 SHARDS = 8
 
@@ -202,3 +208,48 @@ async def test_postgres_away_for_long_is_503_and_then_it_goes_on(own_server: Emb
     connection = await asyncpg.connect(own_server.url)
     assert await missing(connection, load.answers) == set()
     await connection.close()
+
+
+async def test_an_edge_without_webhooks_notices_that_its_database_is_away(
+    proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookline.edge.health._EVERY", 0.05)
+    monkeypatch.setattr("hookline.edge.health._PATIENCE", 0.5)
+
+    async def is_not_ready() -> bool:
+        return not await is_ready(address)
+
+    async with edge(proxy.dsn) as address:
+        assert await is_ready(address)
+        proxy.cut()
+        await until(is_not_ready, "it is not ready, and nothing was sent")
+        proxy.mend()
+        await until(lambda: is_ready(address), "it is ready by itself")
+        connection = await asyncpg.connect(proxy.dsn)
+        [name] = await connection.fetchrow("SELECT current_database()")
+        await connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        await connection.close()
+        proxy.cut()
+        proxy.mend()
+        await until(is_not_ready, "it is not ready where nothing can be written")
+
+
+async def test_the_time_of_a_commit_includes_the_wait_for_a_lost_database(proxy: FaultProxy) -> None:
+    commits: list[tuple[int, float]] = []
+    intake = Intake(
+        proxy.dsn,
+        writers=1,
+        max_events=10,
+        max_bytes=1000,
+        commit_deadline=timedelta(seconds=5),
+        on_commit=lambda events, seconds: commits.append((events, seconds)),
+    )
+    async with beside(intake.run()):
+        proxy.cut()
+        outcome = asyncio.create_task(intake.commit(webhook("A")))
+        await asyncio.sleep(0.3)
+        proxy.mend()
+        assert isinstance(await outcome, Accepted)
+    [(events, seconds)] = commits
+    assert events == 1
+    assert 0.3 <= seconds < 5

@@ -130,6 +130,8 @@ async def test_what_is_no_live_token_is_refused_without_repeating_it(
     expired = await tokens.create("operator", expires_in=timedelta(milliseconds=1))
     await tokens.revoke(revoked)
     await caller.until(grpc.StatusCode.OK, good)
+    for over in (revoked, expired):
+        await caller.until(UNKNOWN, over)
     secret = good.rpartition("_")[2]
     basic = b64encode(b"a:b").decode()
     with capture_logs() as logs:

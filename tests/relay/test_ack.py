@@ -1,6 +1,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from hookline.v1 import delivery_pb2 as pb
@@ -44,6 +45,30 @@ async def test_a_confirmation_echoes_the_sequence_and_comes_once_per_batch(
             assert not (await stream.confirmation(sequence)).failures
         await stream.rest()
         assert not any(stream.has_confirmation(sequence) for sequence in sequences)
+
+
+async def test_acks_count_though_their_journal_can_not_be_written(
+    relay: Relay, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await asyncpg.connect(database)
+    parts = await connection.fetch(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'hookline.acks'::regclass"
+    )
+    await connection.execute(f"DROP TABLE {', '.join(part['name'] for part in parts)}")
+    await append_many(database, 6)
+    async with RawStream(relay.target) as stream:
+        await stream.start()
+        held = await stream.deliveries(6)
+        assert reasons(await stream.ack(*held[:3])) == {}
+        assert reasons(await stream.reject(held[3])) == {}
+        # There is a place again, which it finds by itself.
+        await connection.execute("CREATE TABLE hookline.acks_default PARTITION OF hookline.acks DEFAULT")
+        assert reasons(await stream.ack(held[4])) == {}
+        assert await connection.fetchval("SELECT count(*) FROM hookline.acks") == 0
+        monkeypatch.setattr(relay.dispatcher()._settler, "_journal_from", 0.0)
+        assert reasons(await stream.ack(held[5])) == {}
+        assert await connection.fetchval("SELECT count(*) FROM hookline.acks") == 1
+    await connection.close()
 
 
 async def test_what_was_acked_is_not_sent_to_the_next_consumer(relay: Relay, database: str) -> None:

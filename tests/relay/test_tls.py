@@ -20,6 +20,7 @@ from hookline.relay import server as relay_server
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.tracing import Tracing
 from path.rig.events import append, event
+from path.rig.process import free_port
 from path.rig.wait import until
 from relay.certificates import Authority, Certificate
 from unit.scraped import Scraped
@@ -71,11 +72,13 @@ def shown(tmp_path: Path, ours: Authority) -> Shown:
 
 
 @asynccontextmanager
-async def relay(database: str, tls: config.RelayTls) -> AsyncIterator[tuple[str, Metrics]]:
+async def relay(
+    database: str, tls: config.RelayTls, *, at: str = "127.0.0.1:0"
+) -> AsyncIterator[tuple[str, Metrics]]:
     """Answers its address, and what it counts."""
     settings = config.Settings(
         subscriptions={"all": config.Subscription(start="earliest")},
-        relay=config.Relay(grpc="127.0.0.1:0", tls=tls),
+        relay=config.Relay(grpc=at, tls=tls),
     )
     await relay_server.declare_subscriptions(database, settings)
     metrics = Metrics(config.Telemetry(), service="hookline-relay")
@@ -179,13 +182,14 @@ async def test_with_authorities_for_clients_who_shows_no_certificate_of_theirs_s
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    with capture_logs() as logs:
-        async with relay(database, shown.settings(clients=True)) as (target, _):
-            client = ours.sign("client")
-            assert await why_not(target, tls(ours))
-            assert await why_not(target, tls(ours, foreign.sign("client")))
-            await append(database, [event()])
-            async with Consumer(target, "all", tls=tls(ours, client)) as consumer:
+    client = ours.sign("client")
+    target = f"127.0.0.1:{free_port()}"
+    await append(database, [event(shard=number) for number in range(3)])
+    async with Consumer(target, "all", window=1, tls=tls(ours, client)) as consumer:
+        with capture_logs() as logs:
+            async with relay(database, shown.settings(clients=True), at=target):
+                assert await why_not(target, tls(ours))
+                assert await why_not(target, tls(ours, foreign.sign("client")))
                 await one(consumer)
                 # Other authorities count for new connections.
                 shown.trust(foreign)
@@ -194,18 +198,14 @@ async def test_with_authorities_for_clients_who_shows_no_certificate_of_theirs_s
                 )
                 await gets_in(target, tls(ours, foreign.sign("client")))
                 assert await why_not(target, tls(ours, client))
-                await append(database, [event(shard=1)])
                 await one(consumer)
-
-                # The consumer, once it has to connect again, shows what is in its files by then.
-                new = foreign.sign("renewed")
-                shutil.copyfile(new.certificate, client.certificate)
-                assert consumer._connection.stream is not None
-                consumer._connection.stream._call.cancel()
-                await until(lambda: "KEY_VALUES_MISMATCH" in caplog.text, "half a pair is said")
-                shutil.copyfile(new.key, client.key)
-                await append(database, [event(shard=2)])
-                await one(consumer)
+        # The consumer, once it has to connect again, shows what is in its files by then.
+        new = foreign.sign("renewed")
+        shutil.copyfile(new.certificate, client.certificate)
+        async with relay(database, shown.settings(clients=True), at=target):
+            await until(lambda: "KEY_VALUES_MISMATCH" in caplog.text, "half a pair is said")
+            shutil.copyfile(new.key, client.key)
+            await one(consumer)
     with pytest.raises(UnusableFile, match=r"^ca = '.*gone' can't be read: No such file"):
         async with Consumer(target, "all", tls=Tls(ca=foreign.certificate.with_name("gone"))):
             pass

@@ -56,7 +56,8 @@ SELECT seq, now(), now(), event_id, shard, 'all', 'dead', source, '' FROM hookli
 async def trouble(foreign: Foreign, state: str, seq: int, *, replay: int = 0) -> None:
     await foreign.execute(
         "INSERT INTO hookline.deliveries"
-        " (seq, replay, due_at, changed_at, event_id, shard, subscription, state, source, ordering_key) SELECT seq, $3, now(), now(), event_id, shard, 'all', $1, source, '' FROM hookline.outbox"
+        " (seq, replay, due_at, changed_at, event_id, shard, subscription, state, source, ordering_key)"
+        " SELECT seq, $3, now(), now(), event_id, shard, 'all', $1, source, '' FROM hookline.outbox"
         " WHERE seq = $2",
         state,
         seq,
@@ -96,8 +97,8 @@ async def test_one_event_that_is_young_keeps_its_segment_and_what_holds_nothing_
     session: Session, foreign: Foreign
 ) -> None:
     await append(session, 15)
-    await append(session, 1, age=timedelta(hours=1))
-    await append(session, 24)
+    await append(session, 4, age=timedelta(hours=1))
+    await append(session, 21)
     # All duplicates: a segment without an event.
     await foreign.execute("SELECT setval('hookline.outbox_seq', 55)")
     await append(session, 5)

@@ -32,7 +32,7 @@ def request(**fields: Any) -> Request:
     usual = {
         "source": "begini",
         "method": "POST",
-        "client": "",
+        "client": "192.0.2.1",
         "type": "",
         "size": 0,
         "event_id": None,

@@ -44,3 +44,15 @@ def test_the_type_and_the_places_are_told_and_no_payload() -> None:
 def test_so_are_those_of_its_causes() -> None:
     first, second = told(choke_later).split(" from ")
     assert (first.partition(" ")[0], second.partition(" ")[0]) == ("RuntimeError", "ValueError")
+
+
+def recurse(payload: str) -> None:
+    recurse(payload)
+
+
+def test_of_an_endless_recursion_the_ends_are_told() -> None:
+    failure = told(recurse)
+    assert failure.startswith("RecursionError (test_failure.py:")
+    assert " more, test_failure.py:" in failure
+    assert failure.count("recurse") == 29, "10 outermost places, of which one is `told`, and 20 innermost"
+    assert len(failure) < 1200

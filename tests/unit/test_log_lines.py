@@ -81,7 +81,8 @@ def test_the_line_of_a_webhook() -> None:
     assert accepted.pop("timestamp").endswith("Z")
     assert accepted == {
         "level": "info", "event": "webhook", "source": "begini", "outcome": "accepted", "status": 200, "method": "POST",
-        "type": HOSTILE, "event_id": str(EVENT), "bytes": 17, "trace_id": TRACE, "span_id": SPAN, "sampled": True,
+        "client": "192.0.2.1", "type": HOSTILE,
+        "event_id": str(EVENT), "bytes": 17, "trace_id": TRACE, "span_id": SPAN, "sampled": True,
     }  # fmt: skip
     assert (refused["status"], refused["method"], refused["level"]) == (401, "_OTHER", "info")
     assert not {"type", "event_id", "bytes"} & set(refused), "nothing is known of what didn't verify"
@@ -117,6 +118,7 @@ def test_on_a_terminal_a_webhook_is_one_short_line() -> None:
     assert when.endswith("Z")
     assert told.split() == [
         "[info", "]", "webhook", "source=begini", "outcome=bad_signature", "status=401", "method=_OTHER",
+            "client=192.0.2.1",
         next(field for field in told.split() if field.startswith("duration_ms=")), f"trace_id={TRACE}",
     ]  # fmt: skip
 

@@ -19,11 +19,12 @@ from hookline.relay.ownership import OwnedShard
 from hookline.relay.trace import DeliveryTraces
 from hookline.store.settlements import AttemptOutcome
 from hookline.telemetry.context import unsampled
-from hookline.telemetry.tracing import Tracing
+from hookline.telemetry.tracing import MOST_FAILURES, Tracing
 from hookline.v1 import delivery_pb2 as pb
 from unit.logged_event import logged_event
 
 INBOUND = f"00-{'1' * 32}-{'2' * 16}-01".encode()
+SAMPLED = f"00-{'3' * 32}-{'4' * 16}-01"
 SCOPE = {"method": "POST", "scheme": "http", "headers": [(b"traceparent", INBOUND)]}
 ACK = pb.Settlement(token=b"token", ack=pb.Ack())
 
@@ -110,6 +111,34 @@ def test_what_has_failed_is_traced_from_its_next_start(
     assert tracing.counted.started == ["deliver all"]
     watching.acked(end(delivery), ACK, arrived_at=1)
     assert tracing.counted.started == ["deliver all", "settle all"]
+
+
+def test_of_many_failures_only_the_first_of_each_second_make_spans(
+    tracing: ExportingTracing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("hookline.telemetry.tracing.monotonic", lambda: now)
+    edge = EdgeObservation(Traces(tracing))
+    relay = Observation(DeliveryTraces(tracing, SubscriptionName("all")))
+    spans = tracing.counted.started
+    for _ in range(MOST_FAILURES // 2):
+        receive(edge, answers.NOT_STORED)
+        edge.abandoned(edge.begin("begini", SCOPE))
+    assert len(spans) == MOST_FAILURES
+    receive(edge, answers.NOT_STORED)
+    edge.abandoned(edge.begin("begini", SCOPE))
+    delivery = handed(relay, attempt=2)
+    relay.failed(end(delivery, "rejected"))
+    relay.judged(delivery, pb.Settlement(reject=pb.Reject()), arrived_at=1)
+    assert (len(spans), delivery.traceparent) == (MOST_FAILURES, "")
+    sampled = Delivery(logged_event()._replace(traceparent=SAMPLED), delivery.shard, attempt=2)
+    relay.handed_out(sampled)
+    relay.failed(end(sampled))
+    assert len(spans) == MOST_FAILURES + 1, "what is sampled is recorded all the same"
+    now += 1
+    receive(edge, answers.NOT_STORED)
+    relay.failed(end(handed(relay), "lost"))
+    assert len(spans) == MOST_FAILURES + 3
 
 
 def test_where_nothing_is_exported_no_span_is_made_of_a_failure_either() -> None:

@@ -1,4 +1,4 @@
-"""`hookline maintain`: drop what is old and what nobody needs, as relays do every few minutes; say who needs the rest."""
+"""`hookline maintain`: drop what is old and what nobody needs, as relays do by themselves; say who needs the rest."""
 # ruff: noqa: PLC0415  (an edge starts with this package, and needs none of this)
 
 from datetime import timedelta

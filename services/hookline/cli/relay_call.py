@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415  (an edge starts with this package, and needs no gRPC)
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 __all__ = ["ConfigOption", "JsonOption", "RelayOption", "YesOption"]
 READ_DEADLINE = 65.0
 """Seconds; a relay gives its database a minute for a long search."""
-_HANDSHAKE = "handshake"
+_TLS_ENDED = re.compile("handshake|certificate|verification", re.IGNORECASE)
 """In what gRPC says of a connection that TLS has ended."""
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  (addresses to listen on, which nobody can call)
 
@@ -137,7 +138,7 @@ def _explain(error: "grpc.RpcError", target: str) -> HooklineError:
         is_temporary = error.code() is grpc.StatusCode.UNAVAILABLE
         return RelayUnreachable(said) if is_temporary else CallRefused(said)
     match error.code():
-        case grpc.StatusCode.UNAVAILABLE if _HANDSHAKE in said:
+        case grpc.StatusCode.UNAVAILABLE if _TLS_ENDED.search(said):
             return RelayUnreachable(
                 f"{target} and this command don't agree on TLS: {said}; HOOKLINE_RELAY_CA names the authorities to "
                 "trust, HOOKLINE_RELAY_CERTIFICATE and HOOKLINE_RELAY_KEY what to show, HOOKLINE_RELAY_SERVER_NAME the "

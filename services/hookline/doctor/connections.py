@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from hookline.doctor.finding import Finding, ok, problem, warning
 
-EDGE = 5
-"""Connections of an edge beside its writers: secrets, wakeup, rejections, schemas, segments."""
-RELAY = 14
+EDGE = 6
+"""Connections of an edge beside its writers: secrets, wakeup, rejections, schemas, segments, health."""
+RELAY = 15
 """Connections of a relay without subscriptions: wakeup, subscriptions, forwarded, forwarding, replays, chores, gauges,
-health, and six of its services for operators."""
+access, health, and six of its services for operators."""
 SUBSCRIPTION = 3
 """Connections of a relay for each subscription with a consumer: log, leases, settlements."""
 

@@ -27,6 +27,7 @@ from hookline.edge.webhook import WebhookEndpoint
 from hookline.errors import ConfigError
 from hookline.process import beside
 from hookline.store.ingest import read_installation
+from hookline.store.schema import check_schema
 from hookline.store.session import Session
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.tracing import Tracing
@@ -105,7 +106,7 @@ class EdgeApp:
             BackgroundFailed: A part of it failed that it can't do without.
             ConfigError: A secret is missing, or a source can't be used as it is configured.
             DatabaseUnavailable: The database can't be reached.
-            StatementRefused: It was not migrated.
+            MigrationError: Its schema is older than this program.
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
@@ -171,6 +172,7 @@ class EdgeApp:
                 rejections.run(),
                 watch.run(),
                 keep_ahead(Session(self._dsn, name="edge segments")),
+                self.health.watch(Session(self._dsn, name="edge health")),
             )
             await stack.enter_async_context(chores)
             self.health.intake = intake
@@ -182,6 +184,7 @@ class EdgeApp:
     async def _read_shards(self) -> int:
         session = Session(self._dsn, name="edge start")
         try:
+            await check_schema(session, within=_START)
             return (await read_installation(session, within=_START)).shards
         finally:
             await session.close()

@@ -5,6 +5,7 @@ from time import perf_counter
 from uuid import UUID
 
 from hookline.edge.answers import Answer
+from hookline.edge.http_method import told
 from hookline.edge.observation import Request
 from hookline.telemetry.context import is_sampled
 from hookline.telemetry.logs import wide_line_writer
@@ -15,7 +16,6 @@ _FAILURE = 400
 _OWN_FAILURE = 500
 """Lowest status of a failure that is ours."""
 _LONGEST_TYPE = 200
-_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 
 class WebhookLine(WideLine, kw_only=True):
@@ -69,7 +69,7 @@ class WebhookLines:
                 event="webhook",
                 source=request.source,
                 outcome=outcome,
-                method=request.method if request.method in _METHODS else "_OTHER",
+                method=told(request.method),
                 client=request.client,
                 duration_ms=int((perf_counter() - request.started) * 1e6) / 1e3,
                 trace_id=traceparent[3:35],

@@ -6,6 +6,7 @@ from time import perf_counter
 
 from hookline.edge.answers import Answer
 from hookline.edge.front.connections import Connections
+from hookline.edge.http_method import told
 from hookline.edge.intake import Intake
 from hookline.edge.observation import Request
 from hookline.edge.rejections.keeper import Rejections
@@ -22,9 +23,6 @@ _ROUTE = "/v1/webhooks/{source}"
 _USUAL = ("accepted", "duplicate", Refusal.BAD_SIGNATURE)
 """Outcomes whose series are there from the start, so that `rate()` sees the first of them."""
 _ABANDONED = "abandoned"
-_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
-_OTHER_METHOD = "_OTHER"
-"""What the semantic conventions call a method that a sender made up."""
 _REFUSALS = frozenset(Refusal)
 
 
@@ -56,7 +54,7 @@ class EdgeMetrics:
         self._webhooks.of(source, outcome).value += 1
         if outcome in _REFUSALS:
             self._failures.of(source, outcome).value += 1
-        method = request.method if request.method in _METHODS else _OTHER_METHOD
+        method = told(request.method)
         duration = self._of_status.get((method, answer.status))
         if duration is None:
             duration = self._durations.of(method, _ROUTE, str(answer.status))

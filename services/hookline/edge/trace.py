@@ -9,13 +9,12 @@ from opentelemetry.util.types import AttributeValue
 from starlette.types import Scope
 
 from hookline.edge.answers import Answer
+from hookline.edge.http_method import OTHER, told
 from hookline.edge.schemes.incoming import Headers
 from hookline.telemetry.context import decode, encode, link, unsampled
 from hookline.telemetry.tracing import Tracing
 
 _ROUTE = "/v1/webhooks/{source}"
-_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
-"""Those that the semantic conventions know (`http.request.method`)."""
 _SERVER_ERROR = 500
 
 
@@ -45,7 +44,7 @@ class RequestTrace:
 
 
 class UnsampledRequestTrace(RequestTrace):
-    """Makes no span, unless the request fails: failures are always recorded."""
+    """Makes no span, unless the request fails: failures are recorded, as far as they aren't too many."""
 
     __slots__ = ("_event_id", "_scope", "_source", "_tracing")
 
@@ -62,16 +61,17 @@ class UnsampledRequestTrace(RequestTrace):
 
     def end(self, answer: Answer, *, started: float) -> None:
         """Record a failure of ours."""
-        if answer.status >= _SERVER_ERROR:
+        if answer.status >= _SERVER_ERROR and self._tracing.samples_failure():
             server = self._record(started)
             _conclude(server, answer)
             server.end()
 
     def end_without_answer(self, *, started: float) -> None:
         """Record that nobody waited for the answer."""
-        server = self._record(started)
-        _abandon(server)
-        server.end()
+        if self._tracing.samples_failure():
+            server = self._record(started)
+            _abandon(server)
+            server.end()
 
     def _record(self, started: float) -> Span:
         """The server's span, begun when the request did."""
@@ -174,25 +174,25 @@ def _serve(
 
     A new root: the sender's context is untrusted, so it is linked and never continued. So is the context in `also`.
     """
-    method = scope["method"]
-    known = method in _METHODS
-    told: dict[str, AttributeValue] = {
-        "http.request.method": method if known else "_OTHER",
+    method = told(scope["method"])
+    known = method != OTHER
+    attributes = {
+        "http.request.method": method,
         "http.route": _ROUTE,
         "url.scheme": scope["scheme"],
         "hookline.source": source or "unknown",
         **(attributes or {}),
     }
     if not known:
-        told["http.request.method_original"] = method
+        attributes["http.request.method_original"] = scope["method"]
     if source:  # of an unknown one it is any text
-        told["url.path"] = _ROUTE.format(source=source)
+        attributes["url.path"] = _ROUTE.format(source=source)
     return tracing.tracer.start_span(
         f"{method if known else 'HTTP'} {_ROUTE}",
         context=Context(),
         kind=SpanKind.SERVER,
         links=link(_inbound(scope["headers"])) + link(also),
-        attributes=told,
+        attributes=attributes,
         start_time=start_time,
     )
 

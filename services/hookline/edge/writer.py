@@ -113,6 +113,7 @@ class Writer:
 
         Trying again is safe whatever became of the last try: what it committed is a duplicate now.
         """
+        begun = monotonic()
         while batch:
             started = monotonic()
             try:
@@ -128,7 +129,7 @@ class Writer:
                 for (_, future, _), outcome in zip(batch, outcomes, strict=True):
                     if not future.done():
                         future.set_result(outcome)
-                self._on_commit(len(batch), monotonic() - started)
+                self._on_commit(len(batch), monotonic() - begun)
                 return
         # Nobody waits for an answer any more, so no next batch would find out that the database is back.
         await self._reconnect()

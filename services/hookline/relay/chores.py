@@ -51,7 +51,7 @@ def _report(done: retention.Report) -> None:
             segments=len(segments),
             up_to_seq=max((segment.until_seq for segment in segments), default=None),
             days=len(days),
-            bytes=sum(part.bytes for part in (*segments, *days)),
+            bytes=sum(segment.bytes for segment in segments) + sum(day.bytes for day in days),
             rows=done.rows + done.leftovers,
         )
     if done.busy:

@@ -12,7 +12,7 @@ from grpc_health.v1.health import aio
 
 from hookline.errors import DatabaseUnavailable, StatementRefused
 from hookline.status.check import Check
-from hookline.store.ingest import read_installation
+from hookline.store.probe import probe
 from hookline.store.session import Session
 
 _log = structlog.get_logger(__name__)
@@ -111,7 +111,7 @@ class Health:
 
     async def _look(self) -> None:
         try:
-            await read_installation(self._session, within=_WITHIN)
+            await probe(self._session, within=_WITHIN)
         except (DatabaseUnavailable, StatementRefused) as error:
             self._trouble = str(error)
         else:

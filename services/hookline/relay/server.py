@@ -29,6 +29,7 @@ from hookline.relay.service import DeliveryService
 from hookline.relay.subscribers import Subscribers
 from hookline.relay.wakeup import ACCESS, Wakeup
 from hookline.store import subscription_changes, subscriptions
+from hookline.store.schema import check_schema
 from hookline.store.session import Session
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.tracing import Tracing
@@ -167,6 +168,7 @@ async def serve(settings: Settings, further: Callable[[str], Services]) -> None:
 
     Raises:
         ConfigError: Something has to be mended before it can serve.
+        MigrationError: The database's schema is older than this program.
         BackgroundFailed: It could not go on; starting again may help.
     """
     dsn = settings.dsn()
@@ -221,6 +223,7 @@ async def declare_subscriptions(dsn: str, settings: Settings) -> None:
     """Make the database's subscriptions agree with the configuration."""
     session = Session(dsn, name="relay start")
     try:
+        await check_schema(session, within=_WITHIN)
         # A name whose deletion was interrupted can be declared only when that has ended.
         await subscription_changes.finish_deletions(session, within=_WITHIN)
         for name, wanted in settings.subscriptions.items():

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Protocol
 
 import structlog
@@ -29,6 +30,10 @@ _IDLE_FLUSH = 1.0
 """Seconds after which positions are written that moved without a settlement, past events that nobody wants."""
 _MOST_ROWS = 2_000
 """Rows in one transaction: the cursors' locks, and everyone behind them, wait for it."""
+_TRANSIENT = "40"
+"""SQLSTATE prefix of what goes well when it is tried again, such as a deadlock."""
+_WITHOUT_JOURNAL = 30.0
+"""Seconds in which acks aren't written down, after it was seen that nothing could be settled because of that."""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +98,8 @@ class Settler:
         """Enough is gathered: windows wait for it."""
         self._idle = asyncio.Event()
         self._idle.set()
+        self._journal_from = 0.0
+        """When acks are written down again, by `monotonic`."""
 
     def __repr__(self) -> str:
         return f"<Settler waiting={self.waiting} moved={len(self._moved)}>"
@@ -135,15 +142,7 @@ class Settler:
         moved, self._moved = self._moved, set()
         for changes in taken:
             moved |= changes.shards
-        while True:
-            try:
-                written = await self._write(moved, taken)
-            except (DatabaseUnavailable, StatementRefused) as error:
-                # Writing the same again is harmless, so try until it is known what became of it.
-                _log.warning("settlements not committed yet", reason=str(error))
-                await asyncio.sleep(0.2)
-            else:
-                break
+        written = await self._write_at_last(moved, taken)
         self._on_committed(taken, written)
         for changes in taken:
             if changes.committed is not None and not changes.committed.done():
@@ -175,7 +174,27 @@ class Settler:
             self._full.clear()
         return taken
 
-    async def _write(self, moved: set[OwnedShard], taken: list[Changes]) -> Written:
+    async def _write_at_last(self, moved: set[OwnedShard], taken: list[Changes]) -> Written:
+        """Write the same, which is harmless, until it is known what became of it."""
+        journals = monotonic() >= self._journal_from
+        refusal: StatementRefused | None = None
+        while True:
+            try:
+                written = await self._write(moved, taken, journals=journals)
+            except (DatabaseUnavailable, StatementRefused) as error:
+                _log.warning("settlements not committed yet", reason=str(error))
+                if isinstance(error, StatementRefused) and not error.sqlstate.startswith(_TRANSIENT):
+                    # The journal of acks is for people: what is wrong with it must not keep us from settling.
+                    refusal, journals = error, not journals
+                await asyncio.sleep(0.2)
+            else:
+                break
+        if refusal is not None and not journals:
+            _log.error("acks are not written down for a while", reason=str(refusal), seconds=_WITHOUT_JOURNAL)
+            self._journal_from = monotonic() + _WITHOUT_JOURNAL
+        return written
+
+    async def _write(self, moved: set[OwnedShard], taken: list[Changes], *, journals: bool) -> Written:
         done: list[Done] = []
         # A suspect may fail before it is written that it is one. A statement takes a row once; the last word counts.
         rows: dict[tuple[Shard, Place], DeliveryRow] = {}
@@ -187,7 +206,8 @@ class Settler:
             done += [Done(g.shard.shard, g.place, g.event) for g in changes.late if not g.shard.lost]
             rows.update(((row.shard, row.place), row) for shard, row in changes.rows if not shard.lost)
             attempts += changes.attempts
-            acked += changes.unwritten_acks()
+            if journals:
+                acked += changes.unwritten_acks()
             turns.update(((shard.shard, key), None) for shard, key in changes.turns if not shard.lost)
         if not (done or rows or attempts or turns):
             await self._ownership.advance(self._session, moved, acked=acked)

@@ -22,7 +22,8 @@ class DeliveryTraces:
     The first attempt continues the trace of its event. What comes after a failure, and what somebody asked to have
     again, is a root of its own that is linked to the event's context: its trace would else last for days.
 
-    An event that isn't sampled gets spans for what fails, and for what is tried after that; else none is made.
+    An event that isn't sampled gets spans for what fails, and for what is tried after that, as far as they aren't too
+    many; else none is made.
     """
 
     def __init__(self, tracing: Tracing, subscription: SubscriptionName) -> None:
@@ -41,7 +42,11 @@ class DeliveryTraces:
         if not after_failure and not delivery.replay:
             if is_sampled(event.traceparent):
                 self._start(delivery, below(decode(event.traceparent, event.tracestate)))
-        elif after_failure or is_sampled(event.traceparent) or self._tracing.samples_root():
+        elif (
+            (after_failure and self._records_failure(delivery))
+            or is_sampled(event.traceparent)
+            or self._tracing.samples_root()
+        ):
             self._start_root(delivery)
         else:
             delivery.traceparent = delivery.tracestate = ""  # it may have been sampled when it was out before
@@ -60,7 +65,7 @@ class DeliveryTraces:
 
     def failed(self, delivery: Delivery, outcome: str, *, is_dead: bool) -> None:
         """The attempt failed: end `deliver`, or record it from its start if the event wasn't sampled."""
-        if delivery.span is None and self._tracing.is_exporting:
+        if delivery.span is None and self._records_failure(delivery):
             self._start_root(delivery, start_time=_nanoseconds(delivery.handed_at))
         span, delivery.span = delivery.span, None
         if span is None:
@@ -91,6 +96,8 @@ class DeliveryTraces:
             arrived_at: When the settlement arrived, in nanoseconds since the epoch.
         """
         event = delivery.event
+        if not (delivery.has_own_trace or is_sampled(event.traceparent)):
+            return  # its failure was one too many
         ours = decode(delivery.traceparent, delivery.tracestate) or decode(
             event.traceparent, event.tracestate
         )
@@ -110,6 +117,11 @@ class DeliveryTraces:
                 "messaging.operation.type": "settle",
             },
         ).end()
+
+    def _records_failure(self, delivery: Delivery) -> bool:
+        if is_sampled(delivery.event.traceparent):
+            return self._tracing.is_exporting
+        return self._tracing.samples_failure()
 
     def _start_root(self, delivery: Delivery, *, start_time: int | None = None) -> None:
         """Start `deliver` in a trace of its own, linked to that of the event."""

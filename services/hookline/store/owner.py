@@ -18,8 +18,12 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('hookline.migrate', 0))"
 
 
 @asynccontextmanager
-async def owner_connection(dsn: str) -> "AsyncIterator[Connection]":
+async def owner_connection(dsn: str, *, name: str = "hookline owner") -> "AsyncIterator[Connection]":
     """A connection while the block lasts.
+
+    Args:
+        dsn: The database, as a role that owns the schema.
+        name: What the server calls it.
 
     Raises:
         DatabaseUnavailable: The server can't be reached.
@@ -30,6 +34,7 @@ async def owner_connection(dsn: str) -> "AsyncIterator[Connection]":
             timeout=_CONNECT.total_seconds(),
             # A pooler may give each transaction another server process, which has no statement of the one before.
             statement_cache_size=0,
+            server_settings={"application_name": name},
         )
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DatabaseUnavailable(

@@ -10,6 +10,7 @@ Everything else is the same: a statement of ours is a transaction, locks end wit
 """
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -29,17 +30,18 @@ def is_behind(dsn: str) -> bool:
     return dsn in _behind
 
 
-async def connect(dsn: str, *, name: str, timeout: float) -> "Connection":
+async def connect(dsn: str, *, name: str, within: timedelta) -> "Connection":
     """A connection to a server that takes writes, or to a pooler in front of one.
 
     Args:
         dsn: Where.
         name: What the server calls it.
-        timeout: Seconds until it is given up.
+        within: Until it is given up.
 
     Raises:
         OSError: Nobody is there, or asyncpg's errors: the server doesn't want us.
     """
+    timeout = within.total_seconds()
     async with asyncio.timeout(timeout):
         if dsn not in _behind:
             try:

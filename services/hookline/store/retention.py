@@ -36,7 +36,7 @@ class Need(NamedTuple):
     """Why a segment is kept: what one subscription needs of it."""
 
     kind: Kind
-    """`unread`: a cursor has yet to come to it; `pending`: handed out; `replay`: it will be looked at; else the state of
+    """`unread`: a cursor has yet to come to it; `pending`: handed out; `replay`: it will be looked at; else a state of
     deliveries."""
     subscription: str
     replay: int

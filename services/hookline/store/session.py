@@ -14,8 +14,8 @@ from hookline.store.connections import OF_PROCESS
 
 _log = structlog.get_logger(__name__)
 
-CONNECT_TIMEOUT = 5.0
-"""Seconds until an attempt to connect is given up."""
+CONNECT_TIMEOUT = timedelta(seconds=5)
+"""Until an attempt to connect is given up."""
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -143,7 +143,7 @@ class Session:
         self._doubtful = False
         try:
             connection = await pooler.connect(
-                self._dsn, name=f"hookline {self._name}", timeout=CONNECT_TIMEOUT
+                self._dsn, name=f"hookline {self._name}", within=CONNECT_TIMEOUT
             )
         except asyncpg.PostgresError as error:
             # Whatever the reason, no statement was refused: there is no connection to run one on.

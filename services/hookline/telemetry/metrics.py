@@ -40,6 +40,7 @@ class Metrics:
         self.readings: dict[Instrument, list[Reading]] = {}
         self._readings: Readings | None = None
         self._has_ended = False
+        self._beginning = threading.Lock()
         self.watch(
             instruments.TELEMETRY_DROPPED,
             lambda: [((signal,), count) for signal, count in dropped.counts().items()],
@@ -87,7 +88,7 @@ class Metrics:
         return self._settings.max_label_values
 
     def exposition(self) -> tuple[bytes, str]:
-        """All of it in OpenMetrics text, which Prometheus reads, and that format's media type."""
+        """All of it in OpenMetrics text, which Prometheus reads, and that format's media type; in any thread."""
         return self._read().exposition()
 
     async def shutdown(self) -> None:
@@ -112,9 +113,10 @@ class Metrics:
             pass
 
     def _read(self) -> "Readings":
-        if self._readings is None:
-            from hookline.telemetry.readings import Readings  # noqa: PLC0415  (it brings all of the SDK)
+        from hookline.telemetry.readings import Readings  # noqa: PLC0415  (it brings all of the SDK)
 
-            exporter = None if self._has_ended else export.metric_exporter(self._settings)
-            self._readings = Readings(self, self._settings, exporter)
-        return self._readings
+        with self._beginning:
+            if self._readings is None:
+                exporter = None if self._has_ended else export.metric_exporter(self._settings)
+                self._readings = Readings(self, self._settings, exporter)
+            return self._readings

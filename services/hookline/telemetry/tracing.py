@@ -5,6 +5,7 @@ import random
 import threading
 from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from opentelemetry.trace import NoOpTracer, Tracer
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 """The version of the semantic conventions that names and attributes follow."""
+MOST_FAILURES = 100
+"""Failures in a second that are recorded though their trace isn't. A span costs as much as the webhook that fails: to
+record each in an outage would make it worse, and say nothing new."""
 _SHUTDOWN_DEADLINE = timedelta(seconds=2)
 """Longer than the queue's own: this is for an exporter that doesn't come back from its end."""
 
@@ -38,6 +42,9 @@ class Tracing:
         self._provider: TracerProvider | None = None
         self.tracer: Tracer = NoOpTracer()
         self._ratio = settings.sample_ratio if exporter else 0.0
+        self._second = 0.0
+        self._failures = 0
+        """Decided on since `_second`."""
         if exporter:
             self._provider = _provider(exporter, service)
             self.tracer = self._provider.get_tracer("hookline", hookline.__version__, schema_url=SCHEMA_URL)
@@ -50,6 +57,16 @@ class Tracing:
     def samples_root(self) -> bool:
         """Decide for a new trace whether it is recorded."""
         return self._ratio > 0 and (self._ratio >= 1 or random.random() < self._ratio)  # noqa: S311  (no secret)
+
+    def samples_failure(self) -> bool:
+        """Decide whether a failure is recorded whose trace isn't: the first `MOST_FAILURES` of each second are."""
+        if not self.is_exporting:
+            return False
+        now = monotonic()
+        if now - self._second >= 1:
+            self._second, self._failures = now, 0
+        self._failures += 1
+        return self._failures <= MOST_FAILURES
 
     async def shutdown(self) -> None:
         """Send what is left, within 2 s."""

@@ -20,7 +20,7 @@ $$;
 
 -- When the newest event of a segment was received; null if it has none.
 CREATE FUNCTION hookline.segment_newest(of_segment text) RETURNS timestamptz
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     newest timestamptz;
@@ -42,7 +42,7 @@ $$;
 -- One statement, because a settlement that moves a cursor past an event and leaves a row for it must be seen as a whole.
 CREATE FUNCTION hookline.segment_needs(of_segment text, from_seq bigint, until_seq bigint)
 RETURNS TABLE (kind text, subscription text, replay bigint, shards bigint, deliveries bigint, first_seq bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 -- By index, always: a plan that was made while there were few rows must not scan them all when there are many.
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
@@ -72,7 +72,7 @@ BEGIN
         -- What a replay has yet to look at.
         SELECT 'replay', r.subscription, r.id, NULL, NULL, greatest(r.position + 1, $1)
           FROM hookline.replays AS r
-         WHERE r.ended_at IS NULL AND r.state = 'running'
+         WHERE r.ended_at IS NULL AND r.state = 'running' AND r.position < r.until_seq
            AND CASE WHEN r.seqs IS NULL THEN r.position < $2 - 1 AND r.until_seq >= $1
                     ELSE EXISTS (SELECT FROM unnest(r.seqs) AS s (seq)
                                   WHERE s.seq > r.position AND s.seq >= $1 AND s.seq < $2) END
@@ -92,7 +92,7 @@ $$;
 -- `dropped`, or why not: `written`, `young`, `needed`, `gone`; `elsewhere`: somebody else is dropping something; `busy`: the
 -- locks were not to be had within `patience`.
 CREATE FUNCTION hookline.drop_segment(of_segment text, keep interval, patience interval) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     bounds record;
 BEGIN
@@ -148,7 +148,7 @@ $$;
 
 -- Drops one day of a history that is over for longer than `keep`; answers as `drop_segment`.
 CREATE FUNCTION hookline.drop_day(of_table text, of_day text, keep interval, patience interval) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
     IF NOT hookline.try_lock_retention() THEN
         RETURN 'elsewhere';
@@ -169,7 +169,7 @@ $$;
 
 -- Deletes at most `most` rows older than `keep` of a history that had no day to go to; answers how many there were.
 CREATE FUNCTION hookline.expire_default(of_table text, keep interval, most bigint) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     expired bigint;
 BEGIN
@@ -200,7 +200,7 @@ $$;
 -- How many segments the log has, and when the newest event of the oldest one was received that is older than `keep` and
 -- that somebody needs; null if there is none.
 CREATE FUNCTION hookline.held_log(keep interval) RETURNS TABLE (segments bigint, held_since timestamptz)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     part   record;
     newest timestamptz;
@@ -224,7 +224,7 @@ $$;
 
 -- Since when the log is complete: events received before may have been dropped. Null if nothing ever was.
 CREATE FUNCTION hookline.log_complete_since() RETURNS timestamptz
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
     -- After the last gap between segments; the first one began at 0.
     WITH whole AS (
