@@ -5,8 +5,8 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
@@ -106,6 +106,35 @@ async def beside(*jobs: Coroutine[None, None, None]) -> AsyncIterator[None]:
             task.remove_done_callback(on_end)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextmanager
+def given_up_when(stopping: asyncio.Task[None], *, told: str) -> Iterator[None]:
+    """Start in this block: who is told to stop meanwhile need not wait for a database that doesn't answer.
+
+    Args:
+        stopping: Ends when the process is told to stop.
+        told: What is logged then.
+
+    Raises:
+        SystemExit: That happened; it is no failure.
+    """
+    starting = asyncio.current_task()
+    assert starting is not None, "a start is a task's work"
+
+    def give_up(_: asyncio.Task[None]) -> None:
+        starting.cancel()
+
+    stopping.add_done_callback(give_up)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if stopping.done() and starting.uncancel() == 0:
+            _log.info(told)
+            raise SystemExit(0) from None
+        raise
+    finally:
+        stopping.remove_done_callback(give_up)
 
 
 def calm_garbage_collection() -> None:

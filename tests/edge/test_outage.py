@@ -226,7 +226,7 @@ async def test_an_edge_without_webhooks_notices_that_its_database_is_away(
         proxy.mend()
         await until(lambda: is_ready(address), "it is ready by itself")
         connection = await asyncpg.connect(proxy.dsn)
-        [name] = await connection.fetchrow("SELECT current_database()")
+        name = await connection.fetchval("SELECT current_database()")
         await connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
         await connection.close()
         proxy.cut()

@@ -34,7 +34,7 @@ from hookline.v1.dead_letter_pb2_grpc import DeadLetterServiceStub
 from hookline.v1.event_pb2_grpc import EventServiceStub
 from hookline.v1.replay_pb2_grpc import ReplayServiceStub
 from hookline.v1.subscription_pb2_grpc import SubscriptionServiceStub
-from path.rig.database import connect, cursors
+from path.rig.database import connect
 from path.rig.pgbouncer import PgBouncer
 from path.rig.process import KEY, EdgeProcess, RelayProcess, write_config
 from path.rig.run import hookline
@@ -245,10 +245,10 @@ async def _look_behind(rig: _Rig) -> None:
 
 
 async def _hear(rig: _Rig, stack: AsyncExitStack) -> None:
-    """With a direct URL for hints nobody waits for the next poll."""
+    """With a direct URL hints are listened for, around PgBouncer, and everything else goes through it."""
+    assert not await _listeners(rig)
     rig.relay.signal(signal.SIGTERM)
     assert await rig.relay.ended() == 0
-    rig.tables["relay"]["poll"] = "1m"
     rig.tables["database"]["direct_url"] = rig.roles.url("relay")
     config = write_config(rig.directory / "direct.toml", rig.tables)
     relay = RelayProcess(rig.url("relay"), config, name="hearing")
@@ -256,8 +256,7 @@ async def _hear(rig: _Rig, stack: AsyncExitStack) -> None:
     await stack.enter_async_context(relay)
     async with RawStream(relay.target) as stream:
         await stream.start()
-        await until(lambda: _all_owned(rig.database), "the relay has all shards")
-        await stream.rest()
+        await until(lambda: _listens(rig), "the relay listens")
         uid = await _send(rig.edge.url)
         hinted = await stream.deliveries(1)
         assert _uids(hinted) == [uid]
@@ -296,5 +295,14 @@ async def _has(database: str, table: str) -> bool:
         return bool(await connection.fetchval(f"SELECT EXISTS (SELECT FROM hookline.{table})"))
 
 
-async def _all_owned(database: str) -> bool:
-    return all(row["owner"] for row in (await cursors(database)).values())
+async def _listeners(rig: _Rig) -> list[str]:
+    async with connect(rig.database) as owner:
+        rows = await owner.fetch(
+            "SELECT application_name FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'LISTEN %'"
+        )
+    return [row["application_name"] for row in rows]
+
+
+async def _listens(rig: _Rig) -> bool:
+    return await _listeners(rig) == ["hookline relay wakeup"]

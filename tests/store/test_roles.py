@@ -168,6 +168,12 @@ async def test_all_that_there_is_in_the_schema_is_some_dutys_or_the_owners(forei
     }
     assert {name for kind, name in there - needed} == OWNER_ONLY
     assert needed <= there
+    # PostgreSQL makes a new function everybody's.
+    everybodys = await foreign.fetch(
+        "SELECT p.oid::regprocedure FROM pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a"
+        " WHERE p.pronamespace = 'hookline'::regnamespace AND a.grantee = 0"
+    )
+    assert not everybodys
 
 
 async def test_nobody_may_do_more_than_his_work(made: DutyRoles, foreign: Any) -> None:

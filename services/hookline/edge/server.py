@@ -1,8 +1,7 @@
 """Run the edge as a process of its own."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
@@ -13,7 +12,7 @@ from hookline.edge.app import EdgeApp, create_app
 from hookline.edge.front import descriptors
 from hookline.edge.front.server import build
 from hookline.edge.listener import BACKLOG, listen
-from hookline.process import Stop, beside, calm_garbage_collection
+from hookline.process import Stop, beside, calm_garbage_collection, given_up_when
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.tracing import Tracing
 from hookline.tls.certificates import Certificates
@@ -47,7 +46,7 @@ async def serve(settings: Settings) -> None:
                     metrics=metrics,
                 )
             )
-            with _given_up_when(stopping):
+            with given_up_when(stopping, told="edge stopped"):
                 # Not by uvicorn's lifespan: that would turn an error with advice into a traceback and an exit code.
                 await stack.enter_async_context(app.running())
             if certificates is not None:
@@ -56,31 +55,6 @@ async def serve(settings: Settings) -> None:
         _log.info("edge stopped")
     finally:
         stopping.cancel()
-
-
-@contextmanager
-def _given_up_when(stopping: asyncio.Task[None]) -> Iterator[None]:
-    """Start in this block: who is told to stop meanwhile need not wait for a database that doesn't answer.
-
-    Raises:
-        SystemExit: That happened; it is no failure.
-    """
-    starting = asyncio.current_task()
-    assert starting is not None, "a start is a task's work"
-
-    def give_up(_: asyncio.Task[None]) -> None:
-        starting.cancel()
-
-    stopping.add_done_callback(give_up)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if stopping.done() and starting.uncancel() == 0:
-            _log.info("edge stopped")
-            raise SystemExit(0) from None
-        raise
-    finally:
-        stopping.remove_done_callback(give_up)
 
 
 async def _serve(

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from hookline import config, status
 from hookline.config import Settings
 from hookline.errors import ConfigError
-from hookline.process import Background, Stop, calm_garbage_collection
+from hookline.process import Background, Stop, calm_garbage_collection, given_up_when
 from hookline.relay import chores
 from hookline.relay.access.exposure import warn_if_exposed
 from hookline.relay.access.gate import access_of
@@ -175,7 +175,10 @@ async def serve(settings: Settings, further: Callable[[str], Services]) -> None:
     if dsn is None:
         raise ConfigError("no database: set HOOKLINE_DATABASE_URL")
     stop = Stop()
-    await declare_subscriptions(dsn, settings)
+    stopping = asyncio.create_task(stop.wait())
+    with given_up_when(stopping, told="relay stopped"):
+        await declare_subscriptions(dsn, settings)
+    stopping.cancel()
     tracing = Tracing(settings.telemetry, service="hookline-relay")
     metrics = Metrics(settings.telemetry, service="hookline-relay")
     beside = further(dsn)
