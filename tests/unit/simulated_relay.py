@@ -146,7 +146,7 @@ class Relay:
             return
         moved = {shard for changes in taken for shard in changes.shards}
         yield
-        written = _run(self.settler._write(moved, taken))
+        written = _run(self.settler._write(moved, taken, journals=True))
         for changes in taken:
             self.database.acked.update(delivery.place for delivery in changes.acked)
             self.database.acked.update(gone.place for gone in changes.late)

@@ -179,7 +179,8 @@ class Owner:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def advance(self, _session: Any, shards: Iterable[Any]) -> None:
+    async def advance(self, _session: Any, shards: Iterable[Any], *, acked: Sequence[Any]) -> None:
+        del acked  # a journal for people: nothing here depends on it
         for shard in shards:
             self._database.settle(shard.cursor(), done=[], rows=[], turns=[])
 
@@ -192,7 +193,8 @@ class Owner:
         rows: Sequence[DeliveryRow],
         attempts: Sequence[Any],
         turns: Sequence[tuple[Shard, Key]],
+        acked: Sequence[Any],
     ) -> Written:
-        del attempts
+        del attempts, acked
         [shard] = shards
         return self._database.settle(shard.cursor(), done=done, rows=rows, turns=turns)
