@@ -2,8 +2,8 @@
 WITH created AS (
     INSERT INTO hookline.subscriptions
            (name, sources, types, expression, ordering, after_dead_letter, ack_deadline, retry, push,
-            dead_letter_retention)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            dead_letter_retention, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, statement_timestamp(), statement_timestamp())
         ON CONFLICT DO NOTHING
     RETURNING *
 ),

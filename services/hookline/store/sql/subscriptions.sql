@@ -1,7 +1,8 @@
 -- declare: create or change a subscription as configured; one that is being deleted is left alone
 INSERT INTO hookline.subscriptions AS s
-       (name, sources, types, expression, ordering, after_dead_letter, ack_deadline, retry, push, dead_letter_retention)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+       (name, sources, types, expression, ordering, after_dead_letter, ack_deadline, retry, push, dead_letter_retention,
+        created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, statement_timestamp(), statement_timestamp())
     ON CONFLICT (name) DO UPDATE
    SET sources = excluded.sources, types = excluded.types, expression = excluded.expression,
        ordering = excluded.ordering, after_dead_letter = excluded.after_dead_letter,
