@@ -54,6 +54,10 @@ async def relaying(
         assert await relay.ended() == 0
 
 
+FOREIGN = f"00-{'b' * 32}-00000000000000aa-01"
+"""Of a trace that a consumer began by itself."""
+
+
 def sampled(context: str = SAMPLED) -> NewEvent:
     return event(type_="streamed", traceparent=context)._replace(tracestate=STATE)
 
@@ -112,7 +116,7 @@ async def test_what_comes_again_is_a_root_linked_to_the_events_context(
             [third] = await stream.deliveries(1)
             await settle(stream, token=third.token, release=pb.Release())
             [fourth] = await stream.deliveries(1)
-            await settle(stream, token=fourth.token, ack=pb.Ack(), **child(fourth))
+            await settle(stream, token=fourth.token, ack=pb.Ack(), traceparent=FOREIGN)
             number = await replay(database)
             [fifth] = await stream.deliveries(1)
             await settle(stream, token=fifth.token, ack=pb.Ack())
@@ -146,7 +150,14 @@ async def test_what_comes_again_is_a_root_linked_to_the_events_context(
         *["00000000000000aa"] * 3,
         delivers[4].span_id.hex(),
     ]
-    assert [span.trace_id for span in settles] == [delivers[n].trace_id for n in (0, 1, 3, 4)]
+    settled_in = [span.trace_id for span in settles]
+    assert settled_in == [
+        *(delivers[n].trace_id for n in (0, 1)),
+        bytes.fromhex("b" * 32),
+        delivers[4].trace_id,
+    ]
+    # A consumer that began a trace of its own: there the hand-over is linked.
+    assert [links(span) for span in settles] == [[], [], [ids(traceparent(delivers[3]))], []]
     assert [span.trace_state for span in settles] == [STATE, "", "", ""]
     assert [told(span).get("hookline.dead_letter") for span in delivers] == [None, True, None, None, None]
     assert [told(span).get("hookline.replay") for span in spans] == [None] * 7 + [f"replays/{number}"] * 2

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hookline.cli.dead_tables import print_letter, print_letters
+from hookline.cli.pages import collect
 from hookline.cli.relay_call import (
     READ_DEADLINE,
     ConfigOption,
@@ -21,10 +22,11 @@ from hookline.cli.relay_call import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hookline.v1.dead_letter_pb2 import DeadLetterFilter, DeadLetterNames
 
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
-_PAGE = 1000
 
 SubscriptionArgument = Annotated[str, typer.Argument(help="Name of the subscription.")]
 IdsArgument = Annotated[
@@ -70,26 +72,21 @@ def list_(
     from hookline.v1.dead_letter_pb2_grpc import DeadLetterServiceStub
 
     wanted = _filter(source, type_, contains, after, before)
-    found: list[pb.DeadLetter] = []
     with connected(relay, config) as channel:
         service = DeadLetterServiceStub(channel)
-        token = ""
-        while True:
+
+        def ask(size: int, token: str) -> "tuple[Sequence[pb.DeadLetter], str]":
             request = pb.ListDeadLettersRequest(
-                subscription=subscription,
-                filter=wanted,
-                page_size=min(limit - len(found), _PAGE),
-                page_token=token,
+                subscription=subscription, filter=wanted, page_size=size, page_token=token
             )
             page = service.ListDeadLetters(request, timeout=READ_DEADLINE)
-            found += page.dead_letters
-            token = page.next_page_token
-            if not token or len(found) >= limit:
-                break
+            return page.dead_letters, page.next_page_token
+
+        found, more = collect(ask, limit=limit)
     if json:
         print_json([as_json(letter) for letter in found])
     else:
-        print_letters(found, more=bool(token))
+        print_letters(found, more=more)
 
 
 @dead_app.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hookline.cli.event_tables import print_event, print_events
+from hookline.cli.pages import collect
 from hookline.cli.relay_call import (
     READ_DEADLINE,
     ConfigOption,
@@ -18,10 +19,10 @@ from hookline.cli.relay_call import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
-_PAGE = 1000
 
 events_app = typer.Typer(
     name="events",
@@ -81,23 +82,19 @@ def list_(
         wanted.start_time.FromDatetime(since.astimezone())
     if until is not None:
         wanted.end_time.FromDatetime(until.astimezone())
-    found: list[pb.Event] = []
-    token = ""
     with connected(relay, config) as channel:
         service = EventServiceStub(channel)
-        while True:
-            request = pb.ListEventsRequest(
-                filter=wanted, page_size=min(limit - len(found), _PAGE), page_token=token
-            )
+
+        def ask(size: int, token: str) -> "tuple[Sequence[pb.Event], str]":
+            request = pb.ListEventsRequest(filter=wanted, page_size=size, page_token=token)
             page = service.ListEvents(request, timeout=READ_DEADLINE)
-            found += page.events
-            token = page.next_page_token
-            if not token or len(found) >= limit:
-                break
+            return page.events, page.next_page_token
+
+        found, more = collect(ask, limit=limit)
     if json:
         print_json([as_json(event) for event in found])
     else:
-        print_events(found, more=bool(token))
+        print_events(found, more=more)
 
 
 def _with_links(found: "dict[str, Any]", template: str | None) -> "dict[str, Any]":

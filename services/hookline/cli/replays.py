@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hookline.cli.pages import collect
 from hookline.cli.relay_call import (
     READ_DEADLINE,
     ConfigOption,
@@ -23,11 +24,12 @@ from hookline.cli.relay_call import (
 from hookline.cli.replay_tables import print_progress, print_replay, print_replays
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hookline.v1.replay_pb2 import Replay
     from hookline.v1.replay_pb2_grpc import ReplayServiceStub
 
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
-_PAGE = 1000
 _LOOK_EVERY = 0.5
 """Seconds."""
 
@@ -139,23 +141,19 @@ def list_(
     from hookline.v1 import replay_pb2 as pb
     from hookline.v1.replay_pb2_grpc import ReplayServiceStub
 
-    found: list[pb.Replay] = []
-    token = ""
     with connected(relay, config) as channel:
         service = ReplayServiceStub(channel)
-        while True:
-            request = pb.ListReplaysRequest(
-                subscription=subscription, page_size=min(limit - len(found), _PAGE), page_token=token
-            )
+
+        def ask(size: int, token: str) -> "tuple[Sequence[pb.Replay], str]":
+            request = pb.ListReplaysRequest(subscription=subscription, page_size=size, page_token=token)
             page = service.ListReplays(request, timeout=READ_DEADLINE)
-            found += page.replays
-            token = page.next_page_token
-            if not token or len(found) >= limit:
-                break
+            return page.replays, page.next_page_token
+
+        found, more = collect(ask, limit=limit)
     if json:
         print_json([as_json(replay) for replay in found])
     else:
-        print_replays(found, more=bool(token))
+        print_replays(found, more=more)
 
 
 @replays_app.command()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hookline.cli.pages import collect
 from hookline.cli.relay_call import (
     READ_DEADLINE,
     ConfigOption,
@@ -20,6 +21,8 @@ from hookline.cli.relay_call import (
 from hookline.cli.tables import console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hookline.v1.subscription_pb2 import Subscription
 
 _ORDERED = 2
@@ -37,17 +40,15 @@ def list_(*, relay: RelayOption = None, config: ConfigOption = None, json: JsonO
     from hookline.v1 import subscription_pb2 as pb
     from hookline.v1.subscription_pb2_grpc import SubscriptionServiceStub
 
-    found: list[pb.Subscription] = []
     with connected(relay, config) as channel:
         service = SubscriptionServiceStub(channel)
-        token = ""
-        while True:
-            request = pb.ListSubscriptionsRequest(page_size=1000, page_token=token)
+
+        def ask(size: int, token: str) -> "tuple[Sequence[pb.Subscription], str]":
+            request = pb.ListSubscriptionsRequest(page_size=size, page_token=token)
             page = service.ListSubscriptions(request, timeout=READ_DEADLINE)
-            found += page.subscriptions
-            token = page.next_page_token
-            if not token:
-                break
+            return page.subscriptions, page.next_page_token
+
+        found, _ = collect(ask)
     if json:
         print_json([as_json(subscription) for subscription in found])
     else:
