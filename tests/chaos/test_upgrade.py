@@ -26,7 +26,7 @@ TABLES = {
     "database": {"shards": 8},
     "sources.begini": {"scheme": "begini", "secrets": ["env:BEGINI_API_KEY"]},
     "rejections": {"body": "omit"},
-    "relay": {"lease": "1s", "heartbeat": "200ms", "poll": "50ms"},
+    "relay": {"heartbeat": "200ms", "poll": "50ms"},
     "subscriptions.all": {"start": "earliest", "ordering": "key"},
     "subscriptions.troubled": {"start": "earliest"},
 }
