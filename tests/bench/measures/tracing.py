@@ -28,7 +28,7 @@ from hookline.telemetry.tracing import Tracing
 from hookline.v1 import delivery_pb2 as pb
 
 RATIOS = {"untraced": None, "traced 1%": 0.01, "traced 100%": 1.0}
-_TURNS = 3
+_TURNS = 8
 """Each installation has so many in a round."""
 _PATIENCE = 30.0
 """Seconds that the collector may take to start."""
@@ -70,7 +70,7 @@ async def measure(rig: Rig, databases: Sequence[str]) -> dict[str, Reading]:
         order = list(sides.values())
         for _ in range(_TURNS):
             for side in order:
-                await side.take_turn(rig.seconds / 2)
+                await side.take_turn(rig.seconds / 5)
             # Who was first is last next.
             order.append(order.pop(0))
         return {name: side.reading() for name, side in sides.items()}
