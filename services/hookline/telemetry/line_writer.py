@@ -13,9 +13,9 @@ _MOST_BYTES = 8 * 1024 * 1024
 """Bytes of lines that may wait: more than a second of a busy edge."""
 _RESERVE = 1024 * 1024
 """Bytes beyond them that only urgent lines may take."""
-_PAUSE = 0.02
-"""Seconds in which lines gather before they are written together: each time that the thread runs, it takes the
-interpreter from the event loop."""
+_PAUSE = 0.2
+"""Seconds in which lines gather before they are written together. While the thread waits for the interpreter, each
+callback of the event loop wakes it in vain: at a tenth of this pause an edge spent a tenth of its time so."""
 _LARGEST_WRITE = 64 * 1024
 """Bytes of one write: what a pipe holds on Linux."""
 _FAREWELL = timedelta(seconds=1)
