@@ -10,6 +10,7 @@ from hookline.telemetry.wide_line import Choice, WideLine
 
 _LONGEST_NAME = 100
 _LONGEST_TYPE = 200
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class AttemptLine(WideLine, kw_only=True):
@@ -82,4 +83,5 @@ class AttemptLines:
 
 
 def _milliseconds(duration: timedelta) -> float:
-    return round(duration.total_seconds() * 1e3, 3)
+    # A third of what total_seconds() and round() take.
+    return duration // _MICROSECOND / 1e3
