@@ -46,8 +46,9 @@ tail: $(READY) ## Print and ack what `make run` delivers
 	$(BIN)/hookline tail all
 
 .PHONY: test
+# In the order of directories: those with few and long tests, which xdist would put last, begin early.
 test: $(READY) ## Run the tests; PG=DIR tests against the PostgreSQL programs in DIR, ARGS=… goes to pytest
-	$(if $(PG),HOOKLINE_TEST_PROGRAMS=$(PG) )$(BIN)/pytest -n 4 --dist loadfile $(ARGS)
+	$(if $(PG),HOOKLINE_TEST_PROGRAMS=$(PG) )$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: prometheus
 prometheus: ## Install promtool and prometheus, which test alerts and dashboards, if they are missing (Debian, as root)

@@ -417,6 +417,16 @@ async def test_whole_days_of_the_histories_go_and_old_rows_without_a_day(
     assert row[0] == 0, "today's and the coming days are there"
 
 
+async def test_bounds_of_other_tables_are_never_read_as_times(foreign: Foreign) -> None:
+    """The planner may judge a table's bounds before it has found out whose partition it is."""
+    await foreign.execute("SET enable_nestloop = off; SET enable_mergejoin = off; SET enable_material = off")
+    for history in ("attempts", "acks"):
+        days = await foreign.fetch("SELECT day FROM hookline.old_days($1, interval '-10 years')", history)
+        assert days
+        assert all(row["day"].startswith(f"{history}_2") for row in days)
+    assert await foreign.fetch("SELECT segment FROM hookline.segment_bounds()")
+
+
 async def test_what_relays_that_died_have_left_goes(session: Session, foreign: Foreign) -> None:
     await foreign.execute(
         "INSERT INTO hookline.members (alive_until, subscription, owner)"

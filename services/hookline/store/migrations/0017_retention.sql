@@ -136,12 +136,16 @@ $$;
 -- The days of a history (`attempts` or `acks`) that are over for longer than `keep`.
 CREATE FUNCTION hookline.old_days(of_table text, keep interval) RETURNS TABLE (day text, until_time timestamptz, bytes bigint)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
+    -- Materialized: else the planner may read the bounds of all tables as times, and those of the log are numbers.
+    WITH part AS MATERIALIZED (
+        SELECT c.oid, c.relname::text, regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)''\)') AS ends
+          FROM pg_inherits AS i
+          JOIN pg_class AS c ON c.oid = i.inhrelid
+         WHERE i.inhparent = to_regclass('hookline.' || quote_ident(of_table))
+           AND of_table IN ('attempts', 'acks')
+    )
     SELECT part.relname, part.ends[1]::timestamptz, pg_total_relation_size(part.oid)
-      FROM (SELECT c.oid, c.relname::text, regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)''\)') AS ends
-              FROM pg_inherits AS i
-              JOIN pg_class AS c ON c.oid = i.inhrelid
-             WHERE i.inhparent = to_regclass('hookline.' || quote_ident(of_table))
-               AND of_table IN ('attempts', 'acks')) AS part
+      FROM part
      WHERE part.ends[1]::timestamptz <= clock_timestamp() - keep
      ORDER BY part.ends[1]::timestamptz
 $$;
