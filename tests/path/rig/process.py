@@ -3,10 +3,12 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +23,32 @@ from path.rig.wait import until
 KEY = "a-key-that-only-tests-use"
 SERVICE = "hookline.v1.DeliveryService"
 _START_PATIENCE = 60.0
+_PORTS = range(15_000, 32_000)
+"""Below those that the kernel gives to clients."""
+_MOST_TAKEN = 64
+_taken: deque[int] = deque()
+"""Descriptors of sockets."""
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A TCP port that nothing listens on, and that no other process of tests is given until its server has started.
+
+    The UDP port of the same number stays taken as a sign of that. Were the kernel asked for any free port, two test
+    processes could get the same one, and one would take the other's server for its own.
+    """
+    while True:
+        port = random.choice(_PORTS)
+        taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            taken.bind(("127.0.0.1", port))
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            taken.close()
+        else:
+            if len(_taken) == _MOST_TAKEN:
+                os.close(_taken.popleft())
+            _taken.append(taken.detach())
+            return port
 
 
 def write_config(path: Path, tables: Mapping[str, Mapping[str, Any]]) -> Path:
